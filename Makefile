@@ -1,0 +1,65 @@
+# Needs git, make and Python 3.10 or newer. Everything else is fetched into .venv, .venv-meltano and .meltano.
+PYTHON ?= python3
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+UV := $(BIN)/uv
+MELTANO := .venv-meltano/bin/meltano
+MELTANO_VERSION := 4.4.1
+# The DuckDB loader needs duckdb 1.0.0, which has no wheel for a newer Python; plugins use the Python of Meltano.
+MELTANO_PYTHONS := >=3.10,<3.13
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links
+
+.PHONY: help demo test lint lock clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
+
+demo: .venv/ready .venv-meltano/ready ## Sync a sandbox account, or the real one, into DuckDB and show what is there
+	@$(BIN)/python -m demo.report
+
+test: lint .venv-meltano/plugins ## Run every check
+	$(BIN)/coverage run --branch --source=tap_tallyfy -m pytest
+	$(BIN)/coverage report
+
+lint: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy tap_tallyfy sandbox tests demo
+
+lock: $(UV) ## Renew the pinned requirements
+	$(LOCK) --upgrade pyproject.toml --group dev --output-file requirements-dev.txt
+	echo meltano==$(MELTANO_VERSION) | $(LOCK) --upgrade - --output-file requirements-meltano.txt
+	@! grep -n '://' requirements-dev.txt requirements-meltano.txt
+
+clean: ## Remove everything the other targets made, the demo's data and state too
+	rm -rf .venv .venv-meltano .meltano .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -f output/*.duckdb output/*.log
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed: make ... PYTHON=python3.12")'
+	@$(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-meltano.txt \
+		| $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement /dev/stdin
+
+.venv/ready: pyproject.toml requirements-dev.txt | $(UV)
+	@$(UV) pip install --quiet --python .venv --require-hashes --requirements requirements-dev.txt
+	@$(UV) pip install --quiet --python .venv --no-deps --editable .
+	@touch $@
+
+.venv-meltano/ready: requirements-meltano.txt | $(UV)
+	@$(UV) python find --quiet --system --no-project '$(MELTANO_PYTHONS)' >/dev/null 2>&1 \
+		|| $(UV) python install --quiet 3.12 >/dev/null 2>&1 \
+		|| { echo 'Meltano and its DuckDB loader need Python 3.10, 3.11 or 3.12 beside yours: install one (pyenv install 3.12, brew install python@3.12) and run make again.'; exit 1; }
+	@$(UV) venv --quiet --clear --no-project --python '$(MELTANO_PYTHONS)' .venv-meltano
+	@$(UV) pip install --quiet --python .venv-meltano --require-hashes --requirements requirements-meltano.txt
+	@touch $@
+
+.venv-meltano/plugins: .venv-meltano/ready meltano.yml pyproject.toml
+	@$(MELTANO) --log-level=warning install
+	@touch $@

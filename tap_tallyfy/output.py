@@ -1,0 +1,91 @@
+"""Writes messages as whole lines, whatever ends the process."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from singer_sdk.singerlib.messages import Message
+
+
+class OutputError(Exception):
+    """The output can take no more."""
+
+
+class LineWriter(MsgSpecWriter):
+    """Writes each message as one line; a signal that arrives meanwhile waits until the line is written."""
+
+    def __init__(self) -> None:
+        """Start with nothing written."""
+        super().__init__()
+        self._writing = False
+        self._exit_code: int | None = None
+        self._written = 0
+        self._start: int | None = None
+
+    @override
+    def write_message(self, message: Message) -> None:
+        """Write a message.
+
+        Args:
+            message: The message.
+
+        Raises:
+            OutputError: If the output is closed or full.
+        """
+        line = self.format_message(message)
+        self._start = self._position() if self._start is None else self._start
+        self._writing = True
+        try:
+            output = sys.stdout.buffer
+            output.write(line)
+            output.flush()
+        except OSError as error:
+            self._drop_part_of_line()
+            msg = f"Messages cannot be written ({error.strerror}); check the target, or the disk the output goes to."
+            raise OutputError(msg) from None
+        finally:
+            self._writing = False
+        self._written += len(line)
+        if self._exit_code is not None:
+            sys.exit(self._exit_code)
+
+    def stop(self, exit_code: int) -> None:
+        """End the process, after the line that is being written.
+
+        Args:
+            exit_code: What to exit with.
+
+        Raises:
+            SystemExit: At once if no line is being written.
+        """
+        self._exit_code = exit_code
+        if not self._writing:
+            sys.exit(exit_code)
+
+    @staticmethod
+    def _position() -> int:
+        """Return where in its file the output begins, or -1 where it is no file."""
+        try:
+            output = sys.stdout.fileno()
+            status = os.fstat(output)
+            return os.lseek(output, 0, os.SEEK_CUR) if stat.S_ISREG(status.st_mode) else -1
+        except OSError:  # io.UnsupportedOperation is one
+            return -1
+
+    def _drop_part_of_line(self) -> None:
+        """Take back the part of a line that a full disk still took, and write nothing more at exit."""
+        if self._start is not None and self._start >= 0:
+            os.ftruncate(sys.stdout.fileno(), self._start + self._written)
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is what is wanted
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())

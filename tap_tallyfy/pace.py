@@ -1,0 +1,186 @@
+"""Keeps all requests of the process just under the API's rate limit, which it learns as it goes.
+
+Public figures for the limit differ by source and plan, so none is relied on: the server's own answers decide.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Limits the vendor has published, as (requests, seconds). Where one of them may end the burst, a request goes out alone, so that
+#: reaching the limit costs one refusal and not one for every request under way.
+PUBLISHED: Final = ((12, 5.0), (100, 60.0), (600, 60.0), (1000, 3600.0))
+#: How long to wait after a refusal that does not say, in seconds.
+DEFAULT_WAIT: Final = 5.0
+#: The longest wait the server can impose, in seconds.
+LONGEST_WAIT: Final = 300.0
+
+_QUIET_WINDOWS: Final = 10
+_MARGIN: Final = 0.01
+
+
+class StoppedError(Exception):
+    """The process is being stopped, so no further request goes out."""
+
+
+class Pace:
+    """One limiter for all threads.
+
+    A learned limit is kept as a sliding window over answers: a request may go out while fewer than `limit` are under way or
+    were answered in the last `window` seconds. That holds for servers that count in fixed windows and in rolling ones.
+
+    Attributes:
+        limit: Requests a window, or None while the server has shown no limit.
+        window: The window's length in seconds.
+        waited: Seconds spent waiting so far.
+        refusals: Requests refused with 429 so far.
+    """
+
+    def __init__(
+        self,
+        requests_per_minute: float | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
+        """Start without a limit but the one given.
+
+        Args:
+            requests_per_minute: A cap, or None for what the server allows.
+            clock: Seconds from any start.
+            pause: Waits some seconds, or less; tests that simulate time give their own.
+        """
+        self._interval = 60.0 / requests_per_minute if requests_per_minute else 0.0
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._pause = pause or self._changed.wait
+        self._next_slot = self._resume_at = clock()
+        self._under_way = 0
+        self._answered: deque[float] = deque()
+        self._remaining: int | None = None
+        self._passed: set[tuple[int, float]] = set()
+        self._last_reset: float | None = None
+        self._since_reset = 0
+        self._quiet_since = 0.0
+        self._stopped = False
+        self.limit: int | None = None
+        self.window = 0.0
+        self.waited = 0.0
+        self.refusals = 0
+
+    def acquire(self) -> None:
+        """Wait until a request may go out.
+
+        Raises:
+            StoppedError: If the process is being stopped.
+        """
+        with self._changed:
+            started = self._clock()
+            while (delay := self._delay()) > 0:
+                self._pause(delay)
+            now = self._clock()
+            self.waited += now - started
+            self._next_slot = max(now - self._interval, self._next_slot) + self._interval
+            self._under_way += 1
+
+    def release(self, *, remaining: str | None = None) -> None:
+        """Note that a request was answered, or failed, otherwise than by a refusal.
+
+        Args:
+            remaining: The answer's `X-RateLimit-Remaining`, if any.
+        """
+        with self._changed:
+            self._under_way -= 1
+            self._answered.append(self._clock())
+            self._since_reset += 1
+            self._remaining = int(remaining) if remaining and remaining.isdecimal() else None
+            self._changed.notify_all()
+
+    def refused(self, retry_after: float | None) -> None:
+        """Note a 429, and learn from it.
+
+        Args:
+            retry_after: Seconds to wait as the answer's `Retry-After` says, or None where it does not.
+        """
+        with self._changed:
+            now = self._clock()
+            self._under_way -= 1
+            self.refusals += 1
+            wait = min(max(DEFAULT_WAIT if retry_after is None else retry_after, _MARGIN), LONGEST_WAIT)
+            if now >= self._resume_at:  # the first refusal of this window: the others say the same again
+                self._learn(now, now + wait)
+            self._resume_at = max(self._resume_at, now + wait)
+            self._remaining = None
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Let no further request go out, and wake the threads that wait for one."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def _learn(self, now: float, reset: float) -> None:
+        """Take the limit from what was answered before this refusal."""
+        published = [
+            (count, seconds) for count, seconds in PUBLISHED if self._answered_within(seconds, now) == count
+        ]
+        if published:
+            self.limit, self.window = published[0]
+        elif self._since_reset:
+            started = self._last_reset if self._last_reset is not None else self._first(now)
+            self.limit, self.window = self._since_reset, max(reset - started, _MARGIN)
+        self._last_reset, self._since_reset = reset, 0
+        self._quiet_since = now
+
+    def _first(self, now: float) -> float:
+        return self._answered[0] if self._answered else now
+
+    def _answered_within(self, seconds: float, now: float) -> int:
+        since = now - seconds
+        return sum(1 for moment in self._answered if moment > since)
+
+    def _delay(self) -> float:
+        """Return how long the next request has to wait at least, in seconds."""
+        if self._stopped:
+            raise StoppedError
+        now = self._clock()
+        delay = max(self._resume_at, self._next_slot) - now
+        if delay > 0:
+            return delay
+        if self.limit is not None:
+            return self._limited(self.limit, now)
+        return _LONG if self._under_way and self._goes_alone(now) else 0.0
+
+    def _limited(self, limit: int, now: float) -> float:
+        if now - self._quiet_since > _QUIET_WINDOWS * self.window:
+            self.limit = limit = limit + max(limit // 50, 1)  # the server may allow more by now
+            self._quiet_since = now
+        while self._answered and self._answered[0] <= now - self.window - _MARGIN:
+            self._answered.popleft()
+        if self._under_way + len(self._answered) < limit:
+            return 0.0
+        return self._answered[0] + self.window + _MARGIN - now if self._answered else _LONG
+
+    def _goes_alone(self, now: float) -> bool:
+        if self._remaining is not None and self._remaining <= self._under_way:
+            return True
+        while self._answered and self._answered[0] <= now - PUBLISHED[-1][1]:
+            self._answered.popleft()
+        for published in PUBLISHED:
+            if published in self._passed:
+                continue
+            answered = self._answered_within(published[1], now)
+            if answered > published[0]:
+                self._passed.add(published)
+            elif answered + self._under_way >= published[0]:
+                return True
+        return False
+
+
+_LONG: Final = 60.0  # until an answer comes in, which wakes the waiting

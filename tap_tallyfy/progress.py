@@ -1,0 +1,85 @@
+"""Says how far a sync is: a line in the log every few seconds, a bar on a terminal, and a summary in the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from tap_tallyfy.list_stream import ListStream
+    from tap_tallyfy.walk import Page
+
+_SECONDS_BETWEEN_LINES: Final = 10.0
+
+
+class Progress:
+    """Counts what one stream's sync does.
+
+    Attributes:
+        read: Records received, repeated ones included.
+        emitted: Records handed on.
+        unchanged: Records received for the first time that were not to be handed on: older than the bookmark, or excluded.
+        pages: Pages received.
+    """
+
+    def __init__(self, stream: ListStream) -> None:
+        """Start counting.
+
+        Args:
+            stream: The stream that is synced.
+        """
+        self._stream = stream
+        self._started = self._last_line = time.monotonic()
+        self._requests_before = stream.connection.requests
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm  # noqa: PLC0415 - costs start-up time, and most runs have no terminal
+
+            self._bar = tqdm(desc=stream.name, unit=" records", leave=False)
+        self.read = self.emitted = self.unchanged = self.pages = 0
+
+    def page(self, page: Page) -> None:
+        """Count a page, and say how far the sync is if it is time to.
+
+        Args:
+            page: The page.
+        """
+        self.read += len(page.records)
+        self.pages += 1
+        total, now = page.pagination.total, time.monotonic()
+        if self._bar is not None:
+            self._bar.total = max(total or 0, self.read)
+            self._bar.update(len(page.records))
+        elif now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            rate = self.read / (now - self._started)
+            left = f", about {(total - self.read) / rate:.0f} s left" if total and total > self.read and rate else ""
+            self._stream.logger.info(
+                "%s: %d of %s read in %d pages, %.0f a second%s.",
+                self._stream.name,
+                self.read,
+                "an unknown number" if total is None else total,
+                self.pages,
+                rate,
+                left,
+            )
+
+    def finish(self) -> None:
+        """Sum the sync up."""
+        if self._bar is not None:
+            self._bar.close()
+        connection = self._stream.connection
+        self._stream.logger.info(
+            "%s: %d read, %d emitted, %d unchanged, %d repeated; %d requests, %d refused for the rate limit, %.1f s waited,"
+            " %.1f s in all.",
+            self._stream.name,
+            self.read,
+            self.emitted,
+            self.unchanged,
+            self.read - self.emitted - self.unchanged,
+            connection.requests - self._requests_before,
+            connection.pace.refusals,
+            connection.pace.waited,
+            time.monotonic() - self._started,
+        )

@@ -1,0 +1,276 @@
+"""Makes a record that is valid against its schema out of whatever the API sent, without losing a value."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from tap_tallyfy.contract import EXTRA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Record = dict[str, Any]
+    Convert = Callable[[Any], Any]
+
+_INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_DATE_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d+))?)?\s?(Z|[+-]\d\d:?\d\d)?", re.ASCII | re.IGNORECASE
+)
+_BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
+_LARGEST_INTEGER: Final = 2**63 - 1
+_MILLISECONDS: Final = 3
+_USUAL_LENGTH: Final = len("2025-01-15T10:00:00.000Z")
+
+
+class Misfit(Exception):  # noqa: N818 - no failure: it says that a value goes to `_extra`
+    """A value that cannot be turned into its column's type without loss."""
+
+
+def date_time(value: object) -> str | None:
+    """Return a date-time as the one form the tap writes: UTC, `2025-01-15T10:00:00.000Z`.
+
+    A value without a zone is UTC; digits beyond the milliseconds are kept where there are any; `""` is null.
+
+    Args:
+        value: A date-time as the API writes it: `…T10:00:00.000Z`, `…T10:00:00Z` or `…T10:00:00+00:00` are known.
+
+    Raises:
+        Misfit: If the value is no date-time.
+    """
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise Misfit
+    if len(value) == _USUAL_LENGTH and value[7] == "-" and value[10] == "T" and value[19] == "." and value[23] == "Z":
+        try:
+            datetime.fromisoformat(value[:23])
+        except ValueError:
+            raise Misfit from None
+        return value
+    if not (match := _DATE_TIME.fullmatch(value)):
+        raise Misfit
+    day, time, fraction, zone = match.groups()
+    zone = "+00:00" if zone in {None, "Z", "z"} else zone
+    zone = zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
+    try:
+        moment = datetime.fromisoformat(f"{day}T{time or '00:00'}{zone}").astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        raise Misfit from None
+    digits = (fraction or "").rstrip("0").ljust(_MILLISECONDS, "0")
+    return f"{moment.replace(tzinfo=None).isoformat()}.{digits}Z"
+
+
+def _string(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return str(value)
+    raise Misfit
+
+
+def _integer(value: object) -> int | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and _INTEGER.fullmatch(value) and value != "-0":
+        value = int(value) if len(value) <= len(str(-_LARGEST_INTEGER)) else value
+    elif isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 19 and value == int(value):  # noqa: PLR2004
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not -_LARGEST_INTEGER - 1 <= value <= _LARGEST_INTEGER:
+        raise Misfit
+    return value
+
+
+def _number(value: object) -> int | Decimal | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = Decimal(value)
+    # A double is what targets hold it in; what overflows one fits no column.
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not math.isfinite(_as_float(value)):
+        raise Misfit
+    return value
+
+
+def _as_float(value: int | Decimal) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _boolean(value: object) -> bool | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (int, str)) and (known := _BOOLEANS.get(str(value).lower())) is not None:
+        return known
+    raise Misfit
+
+
+def _free_object(value: object) -> dict[str, Any] | None:
+    if value == []:  # PHP writes an empty object as an empty list
+        return {}
+    if value is None or isinstance(value, dict):
+        return value
+    raise Misfit
+
+
+def _array(convert_item: Convert | None) -> Convert:
+    def convert(value: object) -> list[Any] | None:
+        if value is None or value == "":
+            return None
+        if value == {}:
+            return []
+        if not isinstance(value, list):
+            raise Misfit
+        return value if convert_item is None else [convert_item(item) for item in value]
+
+    return convert
+
+
+_SCALARS: Final[Mapping[str, Convert]] = {
+    "string": _string,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+}
+
+
+def _required(convert: Convert) -> Convert:
+    """Refuse null where the schema does."""
+
+    def convert_required(value: object) -> Any:  # noqa: ANN401
+        converted = convert(value)
+        if converted is None:
+            raise Misfit
+        return converted
+
+    return convert_required
+
+
+def _converter(schema: Mapping[str, Any]) -> Convert | None:
+    """Return what turns a value into the type a property's schema asks for, or None where any value will do."""
+    types = schema.get("type", [])
+    types = {types} if isinstance(types, str) else set(types)
+    nullable = "null" in types
+    types.discard("null")
+    if len(types) != 1:
+        return None
+    (kind,) = types
+    convert: Convert | None
+    if kind == "object":
+        convert = Normaliser(schema).nested if schema.get("properties") else _free_object
+    elif kind == "array":
+        convert = _array(_converter(schema.get("items", {})))
+    elif kind == "string" and schema.get("format") == "date-time":
+        convert = date_time
+    else:
+        convert = _SCALARS.get(kind)
+    return convert if nullable or convert is None else _required(convert)
+
+
+#: Types that are right as they come, so that most values cost one look-up.
+_RIGHT_AS_IS: Final[Mapping[Convert, frozenset[type]]] = {
+    _string: frozenset({str, type(None)}),
+    _boolean: frozenset({bool, type(None)}),
+    _free_object: frozenset({dict, type(None)}),
+}
+
+
+class Normaliser:
+    """Turns one object the API sent into one that is valid against a JSON schema, in a single pass.
+
+    What can be converted without loss is converted. All else is moved, untouched, to `_extra`: unknown fields, and known
+    ones whose value fits no column.
+
+    Attributes:
+        unknown: Names of fields met so far that the schema does not know.
+        misfits: For each known field met with a value that does not fit, the JSON type it came as.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        """Compile a schema.
+
+        Args:
+            schema: A JSON schema of an object; `properties` are converted, one level below as well.
+        """
+        properties: Mapping[str, Any] = schema["properties"]
+        self._keeps_extra = EXTRA in properties
+        self._converters = {name: _converter(property_) for name, property_ in properties.items() if name != EXTRA}
+        self._as_is = {
+            name: _RIGHT_AS_IS.get(convert, frozenset()) if convert else frozenset()
+            for name, convert in self._converters.items()
+        }
+        self.unknown: set[str] = set()
+        self.misfits: dict[str, str] = {}
+
+    def __call__(self, raw: Record) -> Record:
+        """Return the record, with what fits no column under `_extra`.
+
+        Args:
+            raw: One object as parsed from the API's answer.
+        """
+        record: Record = {}
+        extra: Record = {}
+        as_is = self._as_is
+        for name, value in raw.items():
+            types = as_is.get(name)
+            if types is None:
+                self.unknown.add(name)
+                extra[name] = value
+            elif type(value) in types:
+                record[name] = value
+            elif (convert := self._converters[name]) is None:
+                record[name] = value
+            else:
+                try:
+                    record[name] = convert(value)
+                except Misfit:
+                    self.misfits[name] = json_type(value)
+                    record[name] = None
+                    extra[name] = value
+        if self._keeps_extra:
+            record[EXTRA] = extra or None
+        return record
+
+    def nested(self, value: object) -> Record | None:
+        """Return an object one level below; unlike the top level it has no `_extra`, so it fits as a whole or not.
+
+        Args:
+            value: What the API sent for the property.
+
+        Raises:
+            Misfit: If the value is no object or a part of it does not fit.
+        """
+        value = _free_object(value)
+        if not value:
+            return value
+        record: Record = {}
+        for name, part in value.items():
+            convert = self._converters.get(name)
+            record[name] = convert(part) if convert else part
+        return record
+
+
+def json_type(value: object) -> str:
+    """Return the JSON type of a parsed value, to be named where the value itself must not be.
+
+    Args:
+        value: A parsed JSON value.
+    """
+    names: dict[type, str] = {
+        type(None): "null",
+        bool: "boolean",
+        int: "integer",
+        Decimal: "number",
+        float: "number",
+        str: "string",
+        list: "array",
+    }
+    return names.get(type(value), "object")

@@ -1,0 +1,287 @@
+"""The tap's settings: what there is, and what no JSON schema can say about them."""
+
+from __future__ import annotations
+
+import copy
+import os
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from singer_sdk import typing as th
+
+from tap_tallyfy.contract import CONTRACT
+from tap_tallyfy.records import Misfit, date_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+
+    from tap_tallyfy.list_stream import ListStream
+
+SECRETS: Final = ("access_token", "client_secret")
+
+_COMMON: Final = th.PropertiesList(
+    th.Property(
+        "access_token",
+        th.StringType,
+        nullable=False,
+        secret=True,
+        title="Access token",
+        description="Personal or user token; it acts as that user, so it sees what the user sees.",
+    ),
+    th.Property(
+        "client_id",
+        th.StringType,
+        nullable=False,
+        title="Client ID",
+        description="ID of an application, with `client_secret` instead of `access_token`.",
+    ),
+    th.Property(
+        "client_secret",
+        th.StringType,
+        nullable=False,
+        secret=True,
+        title="Client secret",
+        description="Secret of the application.",
+    ),
+    th.Property(
+        "token_url",
+        th.StringType,
+        nullable=False,
+        default="https://go.tallyfy.com/oauth/token",
+        title="Token URL",
+        description="Where an application fetches its token.",
+    ),
+    th.Property(
+        "org_id",
+        th.StringType(pattern=r"^[^\s/?#%&{}]+$"),
+        required=True,
+        nullable=False,
+        title="Organization ID",
+        description="ID of the organization whose data to read.",
+    ),
+    th.Property(
+        "api_url",
+        th.StringType,
+        nullable=False,
+        default="https://go.tallyfy.com/api",
+        title="API URL",
+        description="Base URL of the API.",
+    ),
+    th.Property(
+        "start_date",
+        th.DateTimeType,
+        nullable=False,
+        title="Start date",
+        description="Only records last updated at or after this date-time; one without a zone is UTC.",
+    ),
+    th.Property(
+        "page_size",
+        th.IntegerType(minimum=1, maximum=100),
+        nullable=False,
+        default=100,
+        title="Page size",
+        description="Records to ask for a page, 1 to 100.",
+    ),
+    th.Property(
+        "request_timeout",
+        th.IntegerType(minimum=1, maximum=3600),
+        nullable=False,
+        default=60,
+        title="Request timeout",
+        description="Seconds to wait for an answer before a request is tried again.",
+    ),
+    th.Property(
+        "user_agent",
+        th.StringType,
+        nullable=False,
+        title="User agent",
+        description="`User-Agent` header of all requests; `tap-tallyfy/<version>` if not set.",
+    ),
+    th.Property(
+        "requests_per_minute",
+        th.IntegerType(minimum=1),
+        nullable=False,
+        title="Requests per minute",
+        description="Most requests to send a minute, for accounts that share their limit with other clients.",
+    ),
+    th.Property(
+        "concurrency",
+        th.IntegerType(minimum=1, maximum=64),
+        nullable=False,
+        default=8,
+        title="Concurrency",
+        description="Most pages to read side by side.",
+    ),
+)
+
+#: The settings whose meaning the tap gives them; all others are query parameters as the contract describes them.
+_OWN: Final[Mapping[str, Mapping[str, Any]]] = {
+    "archived": {
+        "type": "string",
+        "enum": ["include", "exclude", "only"],
+        "default": "include",
+        "description": "Whether to read archived processes, which the API leaves out of its default list.",
+    }
+}
+_PAGING: Final = frozenset({"page", "per_page"})
+
+
+def settings_schema(streams: Iterable[type[ListStream]]) -> dict[str, Any]:
+    """Return the JSON schema of the settings.
+
+    Args:
+        streams: The streams; each has an object of settings of its own, made from its query parameters.
+    """
+    schema: dict[str, Any] = {**_COMMON.to_dict(), "additionalProperties": False}
+    for stream in streams:
+        schema["properties"][stream.name] = {
+            "type": "object",
+            "title": stream.name.capitalize(),
+            "description": f"Which {stream.name} to read, and with what, as query parameters of the API.",
+            "additionalProperties": False,
+            "properties": {
+                name: _property(name, parameter)
+                for name, parameter in CONTRACT.query_parameters(stream.path or "").items()
+                if name not in _PAGING
+            },
+        }
+    return schema
+
+
+def _property(name: str, parameter: Mapping[str, Any]) -> dict[str, Any]:
+    described = {**copy.deepcopy(parameter["schema"]), "description": parameter["description"], **_OWN.get(name, {})}
+    return {"title": name.replace("_", " ").capitalize(), **described}
+
+
+def from_environment(schema: Mapping[str, Any], prefix: str) -> dict[str, dict[str, Any]]:
+    """Return settings of streams given as variables of their own, such as `TAP_TALLYFY_RUNS_STATUS`.
+
+    The SDK reads all other settings from the environment itself.
+
+    Args:
+        schema: The JSON schema of the settings.
+        prefix: What the variables' names begin with.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for stream, settings in schema["properties"].items():
+        if "additionalProperties" not in settings or settings.get("additionalProperties"):
+            continue
+        for name, described in settings.get("properties", {}).items():
+            text = os.environ.get(f"{prefix}{stream}_{name}".upper())
+            if text:
+                found.setdefault(stream, {})[name] = _from_text(text, described["type"])
+    return found
+
+
+def _from_text(text: str, kind: str) -> object:
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if kind == "array":
+        try:
+            return msgspec.json.decode(text, type=list[str])
+        except msgspec.DecodeError:
+            return text.split(",")
+    return text
+
+
+def environment_errors(schema: Mapping[str, Any], environment: Mapping[str, str], prefix: str) -> Iterator[str]:
+    """Yield what is wrong with variables that the SDK would fail to read.
+
+    Args:
+        schema: The JSON schema of the settings.
+        environment: The environment.
+        prefix: What the variables' names begin with.
+    """
+    for name, described in schema["properties"].items():
+        text = environment.get(f"{prefix}{name}".upper())
+        kinds = described.get("type", ())
+        if text is None:
+            continue
+        if "integer" in kinds and not text.strip().lstrip("+-").isdecimal():
+            yield f"'{name}' in the environment must be a whole number."
+        if "object" in kinds:
+            try:
+                msgspec.json.decode(text, type=dict)
+            except msgspec.DecodeError:
+                yield f"'{name}' in the environment must be a JSON object."
+
+
+def errors_before_schema(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with secrets: the JSON schema's own messages would show them.
+
+    Args:
+        config: The settings as given.
+    """
+    for name in SECRETS:
+        value = config.get(name)
+        if value is not None and not isinstance(value, str):
+            yield f"'{name}' must be a string."
+
+
+def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> Iterator[str]:
+    """Yield what is wrong with settings that are valid against the schema, a sentence each.
+
+    Args:
+        config: The settings.
+        streams: The streams.
+    """
+    yield from _credential_errors(config)
+    for name in ("api_url", "token_url"):
+        if not _is_http_url(config[name]):
+            yield f"'{name}' must be an http(s) URL without a query, such as https://go.tallyfy.com/api."
+    if (agent := config.get("user_agent")) is not None and not _fits_header(agent):
+        yield "'user_agent' must be a line of ASCII text."
+    try:
+        date_time(config.get("start_date"))
+    except Misfit:
+        yield "'start_date' must be a date-time such as 2025-01-15T10:00:00Z, or a date such as 2025-01-15."
+    for stream in streams:
+        settings: Mapping[str, Any] = config.get(stream.name, {})
+        status, archived = settings.get("status"), settings.get("archived")
+        if (status == "archived" and archived == "exclude") or (archived == "only" and status in _ACTIVE_ONLY):
+            yield (
+                f"'{stream.name}.status' is '{status}' and '{stream.name}.archived' is '{archived}', which no record is;"
+                " leave one of them out."
+            )
+
+
+#: Values of `status` that an archived process no longer has, since archiving changes it (vendor docs).
+_ACTIVE_ONLY: Final = frozenset({"active", "complete"})
+
+
+def _credential_errors(config: Mapping[str, Any]) -> Iterator[str]:
+    given = {name for name in ("access_token", "client_id", "client_secret") if config.get(name, "").strip()}
+    if "access_token" in given and not _fits_header(config["access_token"].strip()):
+        yield "'access_token' must be one word of ASCII characters; it may have been cut or pasted with something else."
+    if not given:
+        yield "'access_token' is not set; give one, or 'client_id' and 'client_secret' of an application."
+    for one, other in (("client_id", "client_secret"), ("client_secret", "client_id")):
+        if one in given and other not in given and "access_token" not in given:
+            yield f"'{other}' is not set, but '{one}' is; give both."
+
+
+def _fits_header(value: str) -> bool:
+    return value.isascii() and value.isprintable() and value.strip() == value and bool(value)
+
+
+def _is_http_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    right = parts.scheme in {"http", "https"} and parts.hostname and not (parts.query or parts.fragment or parts.username)
+    return bool(right) and port_is_right and not any(sign.isspace() or sign in "{}" for sign in value)
+
+
+def merge(config: MutableMapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add settings of streams found in the environment to those given otherwise.
+
+    Args:
+        config: The settings; changed in place.
+        found: Settings by stream.
+    """
+    for stream, settings in found.items():
+        given = config.get(stream, {})
+        config[stream] = {**given, **settings} if isinstance(given, dict) else given

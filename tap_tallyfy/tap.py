@@ -1,0 +1,142 @@
+"""The tap: from the command line and its settings to streams."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
+from singer_sdk.plugin_base import SingerCommand
+
+from tap_tallyfy import settings
+from tap_tallyfy.client import Connection
+from tap_tallyfy.output import LineWriter, OutputError
+from tap_tallyfy.streams import STREAMS
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from tap_tallyfy.list_stream import ListStream
+
+_ENVIRONMENT_PREFIX = "TAP_TALLYFY_"
+
+
+class TapTallyfy(Tap):
+    """Singer tap for Tallyfy: moves a company's processes into its own warehouse."""
+
+    name = "tap-tallyfy"
+    config_jsonschema = settings.settings_schema(STREAMS)
+    message_writer_class = LineWriter
+    #: The streams the tap offers.
+    stream_types: Sequence[type[ListStream]] = STREAMS
+
+    def __init__(
+        self,
+        *,
+        config: Any = None,  # noqa: ANN401 - as the SDK takes it
+        parse_env_config: bool = False,
+        validate_config: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """Make a tap.
+
+        Args:
+            config: Settings.
+            parse_env_config: Whether to read `TAP_TALLYFY_*` variables too.
+            validate_config: Whether wrong settings are an error.
+            **kwargs: What else the SDK takes.
+
+        Raises:
+            ConfigValidationError: If settings are wrong.
+        """
+        config = {name: value for name, value in (config or {}).items() if value is not None}
+        wrong = list(settings.errors_before_schema(config))
+        if parse_env_config:
+            wrong += settings.environment_errors(self.config_jsonschema, os.environ, _ENVIRONMENT_PREFIX)
+            settings.merge(config, settings.from_environment(self.config_jsonschema, _ENVIRONMENT_PREFIX))
+        if validate_config:
+            _refuse(wrong)
+        self._settings_checked = validate_config
+        super().__init__(config=config, parse_env_config=parse_env_config, validate_config=validate_config, **kwargs)
+        if threading.current_thread() is threading.main_thread():
+            # The SDK's own handler ends a killed sync with exit code 0, as if it had been complete.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._stop)
+
+    @cached_property
+    def connection(self) -> Connection:
+        """What the streams share."""
+        return Connection(self.config)
+
+    @override
+    def setup_mapper(self) -> None:
+        # The first hook after the SDK's own check of the settings, and before any stream is made.
+        if self._settings_checked:
+            _refuse(settings.errors(self.config, self.stream_types))
+        super().setup_mapper()
+
+    @override
+    def discover_streams(self) -> Sequence[ListStream]:
+        return [stream(self, self.connection) for stream in self.stream_types]
+
+    @override
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        for name, bookmark in self.state.get("bookmarks", {}).items():
+            stream = self.streams.get(name)
+            if stream is not None:
+                stream.check_state(bookmark)  # type: ignore[attr-defined] # all streams are ours
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        self.logger.error("Stopped by %s; the bookmark stays where it was.", signal.Signals(number).name)
+        self.message_writer.stop(128 + number)
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        return TallyfyCommand(
+            name=command.name,
+            callback=command.callback,
+            params=command.params,
+            context_settings=command.context_settings,
+            help=command.help,
+            logger=cls.logger,
+        )
+
+
+def _refuse(errors: Any) -> None:
+    if found := list(errors):
+        msg = "Config validation failed"
+        raise ConfigValidationError(msg, errors=found)
+
+
+class TallyfyCommand(SingerCommand):
+    """The command line: expected errors end it with one sentence, a non-zero exit code and no traceback."""
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except ConfigValidationError as error:
+            self._fail(*error.errors, str(error))
+        except (SingerSDKError, OutputError, OSError, ValueError) as error:
+            self._fail(str(error))
+
+    def _fail(self, *sentences: str) -> NoReturn:
+        self.logger.debug("Where that happened:", exc_info=True)
+        for sentence in sentences:
+            self.logger.error("%s", sentence)
+        sys.exit(1)

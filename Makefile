@@ -36,9 +36,9 @@ lock: $(UV) ## Renew the pinned requirements
 	echo meltano==$(MELTANO_VERSION) | $(LOCK) --upgrade - --output-file requirements-meltano.txt
 	@! grep -n '://' requirements-dev.txt requirements-meltano.txt
 
-clean: ## Remove everything the other targets made, the demo's data and state too
-	rm -rf .venv .venv-meltano .meltano .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
-	rm -f output/*.duckdb output/*.log
+clean: ## Remove everything the other targets made, but no state and no data of a real account
+	rm -rf .venv .venv-meltano .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .meltano/extractors .meltano/loaders .meltano/logs .meltano/run output/sandbox.duckdb output/demo.log
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):

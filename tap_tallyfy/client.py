@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+import threading
 from abc import ABC
+from collections import deque
+from concurrent.futures import Future
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http import HTTPStatus
-from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -30,7 +33,7 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from backoff.types import Details
     from singer_sdk import Tap
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 MAX_TRIES: Final = 6
 #: How often one request may be refused for the rate limit before the sync fails: waits included, that is an hour or so.
 MAX_REFUSALS: Final = 20
+
+_Answer = TypeVar("_Answer")
 
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 30.0
@@ -138,7 +143,7 @@ class TallyfyStream(RESTStream[Window], ABC):
         return self.connection.session
 
     @override
-    def get_new_paginator(self) -> ListPaginator:  # type: ignore[override] # the SDK's own loop counts pages, not windows
+    def get_new_paginator(self) -> ListPaginator:
         return ListPaginator(page_size=self.config["page_size"])
 
     # Request, retry, pace
@@ -170,6 +175,36 @@ class TallyfyStream(RESTStream[Window], ABC):
 
         return self._tried(send, window)
 
+    def fetch_ahead(self, windows: Iterable[Window]) -> Iterator[tuple[Window, requests.Response]]:
+        """Yield the answers to several requests in their order, with up to `concurrency` of them under way.
+
+        Args:
+            windows: The pages.
+
+        Raises:
+            FatalAPIError: If the API refuses, or does not answer after all tries.
+        """
+        waiting = iter(windows)
+        under_way = deque(map(self._start, islice(waiting, self.config["concurrency"])))
+        while under_way:
+            window, answer = under_way.popleft()
+            response = answer.result()
+            under_way.extend(map(self._start, islice(waiting, 1)))
+            yield window, response
+
+    def _start(self, window: Window) -> tuple[Window, Future[requests.Response]]:
+        answer: Future[requests.Response] = Future()
+
+        def fetch() -> None:
+            try:
+                answer.set_result(self.fetch(window))
+            except BaseException as error:  # noqa: BLE001 - raised again where the answer is awaited
+                answer.set_exception(error)
+
+        # A pool's threads would be waited for when the process is to end; these are not.
+        threading.Thread(target=fetch, daemon=True).start()
+        return window, answer
+
     def parse_body(self, response: requests.Response) -> Any:  # noqa: ANN401 - any JSON
         """Parse a body.
 
@@ -185,9 +220,10 @@ class TallyfyStream(RESTStream[Window], ABC):
             msg = f"{self._request_name(response)} was answered with something that is not JSON; check 'api_url'."
             raise RetriableAPIError(msg, response) from None
 
-    def _tried(self, send: Any, window: Window) -> Any:  # noqa: ANN401 - as the SDK types it
+    def _tried(self, send: Callable[[Window], _Answer], window: Window) -> _Answer:
+        tried: Callable[[Window], _Answer] = self.request_decorator(send)  # type: ignore[arg-type, assignment]
         try:
-            return self.request_decorator(send)(window)
+            return tried(window)
         except requests.RequestException as error:
             msg = (
                 f"GET {self.get_url(None)} failed {MAX_TRIES} times ({_cause(error)});"

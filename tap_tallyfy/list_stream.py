@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import threading
 from abc import ABC
-from collections import deque
-from concurrent.futures import Future
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
@@ -126,7 +122,6 @@ class ListStream(TallyfyStream, ABC):
             )
             for key in ("replication_key", "replication_key_value", "sort"):
                 state.pop(key, None)
-        state["filters"], state["start_date"] = self.fingerprint, start
 
     @override
     def compare_start_date(self, value: str, start_date_value: str) -> str:
@@ -153,10 +148,10 @@ class ListStream(TallyfyStream, ABC):
         bookmark, seen = self._bookmark(context), Seen()
         progress = Progress(self)
         state = self.get_context_state(context)
+        state.update(filters=self.fingerprint, start_date=_earliest(self.config.get("start_date")))
         full_table = self.replication_method == "FULL_TABLE"
-        proven = bool(state.get("sort"))
-        remembered = state.pop("sort", None)
-        sorts = (self.settings["sort"],) if "sort" in self.settings else _preferring(remembered)
+        proven = state.pop("sort", None)
+        sorts = (self.settings["sort"],) if "sort" in self.settings else _preferring(proven)
         excluded = self.settings.get("archived") == "exclude"
         for forms in self.lists:
             seen.next_list()
@@ -167,7 +162,7 @@ class ListStream(TallyfyStream, ABC):
                 size=self.config["page_size"],
                 sorts=sorts,
                 bookmark=bookmark,
-                proven=proven,
+                proven=proven is not None and proven == sorts[0],
                 settled_only=bool(self.filters.keys() - {"with"}),
                 to_the_front=full_table,
                 whole_first=bool(self.settings.get("without_pagination")),
@@ -181,9 +176,10 @@ class ListStream(TallyfyStream, ABC):
                 else:
                     progress.emitted += 1
                     yield record
-            if walk.proven and walk.sort:
-                state["sort"] = walk.sort
-            sorts = (walk.sort, *(sort for sort in sorts if sort != walk.sort)) if walk.sort else sorts
+            if walk.proven:
+                proven = state["sort"] = walk.sort
+            if "sort" not in self.settings:
+                sorts = _preferring(walk.sort)
         self._report_misfits()
         progress.finish()
 
@@ -290,6 +286,7 @@ class ListStream(TallyfyStream, ABC):
             f" ({json_type(error.instance)} against {error.validator})"
             for row in rows
             for error in Draft202012Validator(contract).iter_errors(row)
+            if error.instance != []  # PHP's empty object
         }
         if drift:
             names = ", ".join(sorted(drift)[:_REPORTED])
@@ -337,27 +334,9 @@ class _ListSource:
         return page
 
     def read_ahead(self, windows: Sequence[Window]) -> Iterator[Page]:
-        # Threads of a pool would be waited for when the process is to end; these are not.
-        waiting = iter(windows)
-        under_way = deque(map(self._sent, islice(waiting, self._stream.config["concurrency"])))
-        while under_way:
-            window, answer = under_way.popleft()
-            response = answer.result()
-            under_way.extend(map(self._sent, islice(waiting, 1)))
+        asked = [self._asked(window, self._parameters or {}) for window in windows]
+        for window, response in self._stream.fetch_ahead(asked):
             yield self._noted(self._stream.read_page(window, response))
-
-    def _sent(self, window: Window) -> tuple[Window, Future[requests.Response]]:
-        asked = self._asked(window, self._parameters or {})
-        answer: Future[requests.Response] = Future()
-
-        def fetch() -> None:
-            try:
-                answer.set_result(self._stream.fetch(asked))
-            except BaseException as error:  # noqa: BLE001 - raised again where the answer is awaited
-                answer.set_exception(error)
-
-        threading.Thread(target=fetch, daemon=True).start()
-        return asked, answer
 
     def _understood(self, window: Window) -> Page:
         """Return the first page, asked for in the form this server understands.

@@ -84,7 +84,7 @@ class Pagination:
         if not self.count or not self.paged:
             return False
         if self.total is None:
-            return True
+            return self.next_link or self.per_page is None or self.count >= self.per_page
         read = (page - 1) * size + self.count
         return read != self.total or self.next_link or page < (self.total_pages or 0)
 

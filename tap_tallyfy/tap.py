@@ -101,7 +101,10 @@ class TapTallyfy(Tap):
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         self.logger.error("Stopped by %s; the bookmark stays where it was.", signal.Signals(number).name)
-        self.message_writer.stop(128 + number)
+        if isinstance(self.message_writer, LineWriter):
+            self.message_writer.stop(128 + number)
+        else:
+            sys.exit(128 + number)
 
     @classmethod
     @override

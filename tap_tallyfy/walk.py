@@ -272,7 +272,7 @@ class Walk:
         self._restart()
         self._unsure = ""
         self._totals: set[int | None] = set()
-        self._round: set[str] | None = None
+        self._round: list[str] | None = None
         self._agreed = False
         self._flexible = True
         self._began = ""
@@ -288,7 +288,9 @@ class Walk:
         self._back = 0
         self._steps = 0
         self._stale = 0
-        self._last_ids: set[str] = set()
+        self._largest = 0
+        self._last_ids: frozenset[str] = frozenset()
+        self._joined_ids: frozenset[str] = frozenset()
         self._head: frozenset[tuple[str, str]] = frozenset()
         self._newest = ""
         self._responsive: bool | None = None
@@ -333,6 +335,8 @@ class Walk:
             windows = self._stretch()
             yield from self._read_stretch(windows) if windows else self._take(self._source.read(self._next()))
         self.complete = True
+        if key is None:
+            self._unsure = self._unsure or "it is in no order that explains itself"
         worth_knowing = self._chain.position > self._size and not self._to_the_front and self._key == "last_updated"
         self.proven = worth_knowing and self._evidence.conclusive and (self._remembered or self._answers_to_order())
 
@@ -341,8 +345,10 @@ class Walk:
         page = self._as_sent(page)
         self._began = self._began or second(page.server_time)
         if self._round is not None:
-            self._round.update(record["id"] for record in page.records)
-        joins, repeats = self._joins(page), all(record in self._seen for record in page.records)
+            self._round += [record["id"] for record in page.records]
+        joins, before = self._joins(page), (self._chain.value, len(self._seen))
+        ids = frozenset(record["id"] for record in page.records)
+        repeats = bool(ids) and ids == self._last_ids and page.window.start >= self._chain.position
         for record in page.records:
             if record not in self._seen:
                 self._evidence.add(record.get("created_at"))
@@ -351,7 +357,8 @@ class Walk:
         self.total = page.pagination.total
         self._totals.add(self.total)
         self._overlap = self._overlap or self.total is None  # without a total, nothing says that the list shrank
-        self._stale = self._stale + 1 if repeats and page.records and not self._back else 0
+        self._stale = self._stale + 1 if repeats else 0
+        self._last_ids = ids
         if self._stale > _STEPS_BACK:
             self._unsure = "the API sends the same records on page after page"
             self._finished = True
@@ -359,6 +366,8 @@ class Walk:
             self._advance(page)
         else:
             self._step_back(page)
+        if before != (self._chain.value, len(self._seen)):
+            self._steps = 0
 
     def _as_sent(self, page: Page) -> Page:
         """Return a page under the size the server really uses."""
@@ -391,18 +400,20 @@ class Walk:
             return True
         shrunk = page.pagination.total is not None and chain.total is not None and page.pagination.total < chain.total
         if not values:
-            return not shrunk
+            return not shrunk if page.pagination.total is not None else self._gives_up()
         if self._key is None:
-            return page.records[0]["id"] in self._last_ids or self._gives_up(at_once=not self._linkable)
+            return page.records[0]["id"] in self._joined_ids or self._gives_up(at_once=not self._linkable)
         above = [record for record, value in zip(page.records, values, strict=True) if value > chain.value]
-        for record in above:
-            if record not in self._seen and not self._touched(record):
-                raise OutOfOrderError
-        if above:
+        known = [record in self._seen for record in above]
+        if not all(seen or self._touched(record) for record, seen in zip(above, known, strict=True)):
+            raise OutOfOrderError
+        if any(known) or self._unsure:  # what is unsure is settled in the end: stepping back would prove no more
             return True
         if window.start > chain.position or shrunk:
             return False
-        if any(record["id"] in chain.tie for record in page.records):
+        # What enters the list now may sort in between records of this very second.
+        live_tie = values[0] == chain.seam >= (self._began or self._newest)
+        if live_tie or any(record["id"] in chain.tie for record in page.records):
             return self._gives_up()
         if self._overlap and not self._linkable and not self._back:
             self._unsure = self._unsure or "its pages could not be made to overlap"
@@ -424,17 +435,24 @@ class Walk:
 
     def _advance(self, page: Page) -> None:
         chain, window = self._chain, page.window
-        more = page.pagination.more_after(window.page, window.size)
+        count = page.pagination.count
+        if page.pagination.total is None and page.pagination.paged:
+            # A short page, of a size the server is known to send or says it does, is the last; an empty one settles nothing.
+            known_size = max(self._largest, page.pagination.per_page or 0)
+            more = bool(count) and (page.pagination.next_link or not count < window.size <= known_size)
+        else:
+            more = page.pagination.more_after(window.page, window.size)
+        self._largest = max(self._largest, count)
         if page.records and self._key:
             last = self._value(page.records[-1])
             tie = frozenset(record["id"] for record in page.records if self._value(record) == last)
             chain.tie = tie | chain.tie if last == chain.seam else tie
             chain.seam = last
             chain.value = min(chain.value, last)
-        chain.position = window.end if more else window.start + page.pagination.count
+        chain.position = window.end if more else window.start + count
         chain.total = page.pagination.total
-        self._last_ids = {record["id"] for record in page.records}
-        self._back = self._steps = 0
+        self._joined_ids = frozenset(record["id"] for record in page.records)
+        self._back = 0
         self._finished = not more
         if window.page == 1:
             self._head = _fingerprint(page)
@@ -585,14 +603,15 @@ class Walk:
 
     def _again(self) -> Iterator[Record]:
         """Walk the list again: two walks that agree, with a total that never moved, have seen the same list."""
-        known, self._round = len(self._seen), set()
+        known, before, self._round = len(self._seen), self._round, []
         self._unsure, self.complete = "", False
         self._totals.clear()
         try:
             yield from self._walk(self.sort or "", self._key)
         except OutOfOrderError:
             self._unsure = "its order changed while it was read"
-        self._agreed = len(self._seen) == known and len(self._totals) == 1 and self.total in {None, len(self._round)}
+        still = len(self._seen) == known and len(self._totals) == 1
+        self._agreed = still and (self.total == len(set(self._round)) or self._round == before)
         self.complete = True
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from sandbox import Sandbox
+from tap_tallyfy.settings import settings_schema
+from tap_tallyfy.streams import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +101,41 @@ def truth(sandbox: Sandbox) -> list[tuple[str, str, str, str]]:
     return sorted((run["id"], run["status"], run["name"], run["last_updated"][:19]) for run in sandbox.runs.values())
 
 
+def test_the_project_file_declares_the_settings_of_the_tap() -> None:
+    plugins = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]
+    declared = {
+        setting["name"]: {
+            "default": setting.get("value"),
+            "description": setting["description"],
+            "enum": [option["value"] for option in setting.get("options", ())],
+            "kind": setting["kind"],
+            "secret": setting.get("sensitive", False),
+        }
+        for setting in plugins["extractors"][0]["settings"]
+    }
+    properties = settings_schema(STREAMS)["properties"]
+    known = {name: schema for name, schema in properties.items() if name != "runs"}
+    known |= {f"runs.{name}": schema for name, schema in properties["runs"]["properties"].items()}
+    assert declared == {
+        name: {
+            "default": schema.get("default"),
+            "description": schema["description"],
+            "enum": schema.get("enum", []),
+            "kind": kind(schema),
+            "secret": schema.get("secret", False),
+        }
+        for name, schema in known.items()
+    }
+
+
+def kind(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return "options"
+    if schema.get("format") == "date-time":
+        return "date_iso8601"
+    return str(schema["type"] if isinstance(schema["type"], str) else schema["type"][0])
+
+
 def test_settings_from_the_environment_reach_the_tap_and_unset_ones_do_not(project: Project) -> None:
     config = project.meltano(
         "config",
@@ -110,6 +148,7 @@ def test_settings_from_the_environment_reach_the_tap_and_unset_ones_do_not(proje
     )
     assert json.loads(config) == {
         "api_url": "https://go.tallyfy.com/api",
+        "concurrency": 8,
         "page_size": 7,
         "request_timeout": 60,
         "runs": {"archived": "include", "owners": ["1001", "1002"], "starred": True, "status": "active"},
@@ -143,6 +182,7 @@ def test_postgres_holds_what_the_account_holds_after_a_full_and_an_incremental_s
         "TARGET_POSTGRES_HOST": postgres.host,
         "TARGET_POSTGRES_PORT": str(postgres.port),
         "TARGET_POSTGRES_USER": postgres.user,
+        "TARGET_POSTGRES_PASSWORD": "any",  # the loader wants one
         "TARGET_POSTGRES_DATABASE": postgres.database,
     }
 

@@ -1,0 +1,1 @@
+"""Benchmarks: the tap beside other ways to read the same list, against the same sandbox."""

@@ -97,6 +97,10 @@ def _number(value: float | None, digits: int = 0, unit: str = "") -> str:
     return "-" if value is None else f"{value:,.{digits}f}{unit}"
 
 
+def _times(rounds: int) -> str:
+    return "1 round" if rounds == 1 else f"{rounds} rounds"
+
+
 def _ratio(value: float | None, base: float | None) -> str:
     return "-" if value is None or not base else f"{value / base:.2f}"
 
@@ -143,7 +147,7 @@ def _introduction(results: Results) -> Iterator[str]:
 def _cpu(results: Results) -> Iterator[str]:
     base, base_slope = results.cpu(TAP.name), results.slope(TAP.name)
     rounds = len(results.readings.get((LARGE, TAP.name), ()))
-    yield f"## No latency: {results.expected[LARGE]:,} records, {rounds} rounds"
+    yield f"## No latency: {results.expected[LARGE]:,} records, {_times(rounds)}"
     yield ""
     yield from _table(
         ("", "CPU µs a record", "to the tap's", "without start-up", "to the tap's", "records/s", "peak MB", "requests"),
@@ -171,7 +175,7 @@ def _cpu(results: Results) -> Iterator[str]:
 def _network(results: Results) -> Iterator[str]:
     base = results.speed(NETWORK, TAP.name)
     rounds = len(results.readings.get((NETWORK, TAP.name), ()))
-    yield f"## 150 ms an answer: {results.expected[NETWORK]:,} records, {rounds} rounds"
+    yield f"## 150 ms an answer: {results.expected[NETWORK]:,} records, {_times(rounds)}"
     yield ""
     yield from _table(
         ("", "records/s", "to the tap's", "seconds", "requests", "refused (429)"),
@@ -278,9 +282,9 @@ def _notes(results: Results) -> Iterator[str]:
     )
     yield "- The tap reads the front of the list again to be sure that nothing moved: hence its few more requests."
     yield (
-        "- Plain singer-sdk tap: `benchmarks/peers/plain_sdk.py`, as one writes it from the documentation, all defaults."
-        " singer-sdk makes a `StreamSchema` anew from the OpenAPI document for every record, several times; the line below it"
-        " is the same tap with the schema made once."
+        "- Plain singer-sdk tap: `benchmarks/peers/plain_sdk.py`, as one writes it from the documentation, with all"
+        " defaults. singer-sdk makes a `StreamSchema` anew from the OpenAPI document for every record; the line below it is"
+        " the same tap with the schema made once."
     )
     yield "- Bare singer-sdk tap, for the start-up only: a tap of one stream of one column."
     yield "- Vendor's client: its `get_organization_runs`, page by page; the models are written as JSON."

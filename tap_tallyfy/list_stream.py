@@ -49,6 +49,7 @@ _DEFAULT: Final[Sequence[Mapping[str, str]]] = ({},)
 #: Settings under a stream's name that are no query parameters of the same meaning, or do not change which records match.
 _NO_FILTERS: Final = frozenset({"archived", "sort", "without_pagination"})
 
+_BEFORE_ALL: Final = "0001-01-01T00:00:00.000Z"
 _REPORTED: Final = 10
 
 
@@ -63,6 +64,8 @@ class ListStream(TallyfyStream, ABC):
     replication_key = "last_updated"
     # `Normaliser` has made every record valid already.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+    #: What reads a list completely.
+    walk_type: ClassVar[type[Walk]] = Walk
 
     # Settings
 
@@ -156,7 +159,7 @@ class ListStream(TallyfyStream, ABC):
         for forms in self.lists:
             seen.next_list()
             source = _ListSource(self, forms, seen, progress, archived=forms is not _DEFAULT)
-            walk = Walk(
+            walk = self.walk_type(
                 source,
                 seen,
                 size=self.config["page_size"],
@@ -183,21 +186,22 @@ class ListStream(TallyfyStream, ABC):
         self._report_misfits()
         progress.finish()
 
-    def note_first_page(self, page: Page, context: Context | None = None) -> None:
-        """Limit the bookmark to the server's clock at the first page: what changes from then on may be missed until next time.
+    def limit_bookmark(self, page: Page, context: Context | None = None) -> None:
+        """Let the bookmark not pass the server's clock at the first page: what changes from then on may be read next time only.
 
         Args:
             page: The first page of the sync.
             context: The partition, if any.
         """
-        # Without a clock, nothing on the first page was changed after it was read.
-        limit = page.server_time or newest(page.records)
-        if limit and self.replication_method != "FULL_TABLE":
+        # Without a clock: what is on the first page was changed before it was read.
+        known = self._bookmark(context)
+        limit = page.server_time or max(newest(page.records), known and f"{known}.000Z") or _BEFORE_ALL
+        if self.replication_method != "FULL_TABLE":
             self.state_manager.write_replication_key_signpost(limit, context=context)
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        """Return none: this machine's clock may be wrong by hours, so `note_first_page` asks the server's."""
+        """Return none: this machine's clock may be wrong by hours, so `limit_bookmark` asks the server's."""
 
     # Request
 
@@ -330,7 +334,7 @@ class _ListSource:
         page = self._noted(self._understood(window))
         if not self._seen.since:
             self._seen.since = second(page.server_time) or second(newest(page.records)) or " "
-            self._stream.note_first_page(page)
+            self._stream.limit_bookmark(page)
         return page
 
     def read_ahead(self, windows: Sequence[Window]) -> Iterator[Page]:

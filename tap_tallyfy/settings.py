@@ -54,7 +54,7 @@ _COMMON: Final = th.PropertiesList(
     ),
     th.Property(
         "org_id",
-        th.StringType(pattern=r"^[^\s/?#%&{}]+$"),
+        th.StringType,
         required=True,
         nullable=False,
         title="Organization ID",
@@ -207,16 +207,22 @@ def environment_errors(schema: Mapping[str, Any], environment: Mapping[str, str]
                 yield f"'{name}' in the environment must be a JSON object."
 
 
-def errors_before_schema(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with secrets: the JSON schema's own messages would show them.
+def errors_before_schema(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what must not reach the check against the JSON schema.
 
     Args:
         config: The settings as given.
+        schema: The JSON schema of the settings.
     """
+    # Its messages would show secrets.
     for name in SECRETS:
         value = config.get(name)
         if value is not None and not isinstance(value, str):
             yield f"'{name}' must be a string."
+    # It sets defaults in the settings of streams before it looks at their type.
+    for name, described in schema["properties"].items():
+        if described.get("type") == "object" and not isinstance(config.get(name, {}), dict):
+            yield f"'{name}' must be an object."
 
 
 def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> Iterator[str]:
@@ -227,6 +233,8 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
         streams: The streams.
     """
     yield from _credential_errors(config)
+    if not _is_path_segment(config["org_id"]):
+        yield "'org_id' must be the ID alone, as it stands in the address of your organization."
     for name in ("api_url", "token_url"):
         if not _is_http_url(config[name]):
             yield f"'{name}' must be an http(s) URL without a query, such as https://go.tallyfy.com/api."
@@ -241,8 +249,8 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
         status, archived = settings.get("status"), settings.get("archived")
         if (status == "archived" and archived == "exclude") or (archived == "only" and status in _ACTIVE_ONLY):
             yield (
-                f"'{stream.name}.status' is '{status}' and '{stream.name}.archived' is '{archived}', which no record is;"
-                " leave one of them out."
+                f"'{stream.name}.status' is '{status}' and '{stream.name}.archived' is '{archived}', which no record"
+                " is; leave one of them out."
             )
 
 
@@ -265,14 +273,19 @@ def _fits_header(value: str) -> bool:
     return value.isascii() and value.isprintable() and value.strip() == value and bool(value)
 
 
+def _is_path_segment(value: str) -> bool:
+    return bool(value.strip(".")) and not any(sign.isspace() or sign in "/?#%&{}" for sign in value)
+
+
 def _is_http_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
         port_is_right = parts.port is None or parts.port > 0
     except ValueError:
         return False
-    right = parts.scheme in {"http", "https"} and parts.hostname and not (parts.query or parts.fragment or parts.username)
-    return bool(right) and port_is_right and not any(sign.isspace() or sign in "{}" for sign in value)
+    right = parts.scheme in {"http", "https"} and parts.hostname and port_is_right
+    extra = parts.query or parts.fragment or parts.username
+    return bool(right and not extra) and not any(sign.isspace() or sign in "{}" for sign in value)
 
 
 def merge(config: MutableMapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> None:

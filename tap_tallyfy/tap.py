@@ -62,7 +62,7 @@ class TapTallyfy(Tap):
             ConfigValidationError: If settings are wrong.
         """
         config = {name: value for name, value in (config or {}).items() if value is not None}
-        wrong = list(settings.errors_before_schema(config))
+        wrong = list(settings.errors_before_schema(config, self.config_jsonschema))
         if parse_env_config:
             wrong += settings.environment_errors(self.config_jsonschema, os.environ, _ENVIRONMENT_PREFIX)
             settings.merge(config, settings.from_environment(self.config_jsonschema, _ENVIRONMENT_PREFIX))
@@ -135,8 +135,12 @@ class TallyfyCommand(SingerCommand):
             return super().main(*args, **kwargs)
         except ConfigValidationError as error:
             self._fail(*error.errors, str(error))
-        except (SingerSDKError, OutputError, OSError, ValueError) as error:
+        except (SingerSDKError, OutputError, OSError) as error:
             self._fail(str(error))
+        except ValueError as error:
+            # The SDK's JSON parser has an error class of its own; like the standard library's, it says in which line.
+            not_json = hasattr(error, "lineno") or isinstance(error, UnicodeDecodeError)
+            self._fail(f"{'A file given with --config, --state or --catalog is not JSON: ' if not_json else ''}{error}")
 
     def _fail(self, *sentences: str) -> NoReturn:
         self.logger.debug("Where that happened:", exc_info=True)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -272,6 +273,7 @@ class Walk:
         self._restart()
         self._unsure = ""
         self._totals: set[int | None] = set()
+        self._most = 0
         self._round: list[str] | None = None
         self._agreed = False
         self._flexible = True
@@ -292,6 +294,7 @@ class Walk:
         self._last_ids: frozenset[str] = frozenset()
         self._joined_ids: frozenset[str] = frozenset()
         self._head: frozenset[tuple[str, str]] = frozenset()
+        self._front_ids: frozenset[str] = frozenset()
         self._newest = ""
         self._responsive: bool | None = None
         self._overlap = False
@@ -354,8 +357,7 @@ class Walk:
                 self._evidence.add(record.get("created_at"))
             if self._seen.add(record):
                 yield record
-        self.total = page.pagination.total
-        self._totals.add(self.total)
+        self._note_total(page)
         self._overlap = self._overlap or self.total is None  # without a total, nothing says that the list shrank
         self._stale = self._stale + 1 if repeats else 0
         self._last_ids = ids
@@ -369,6 +371,11 @@ class Walk:
         if before != (self._chain.value, len(self._seen)):
             self._steps = 0
 
+    def _note_total(self, page: Page) -> None:
+        self.total = page.pagination.total
+        self._totals.add(self.total)
+        self._most = max(self._most, self.total or 0)
+
     def _as_sent(self, page: Page) -> Page:
         """Return a page under the size the server really uses."""
         window, count = page.window, page.pagination.count
@@ -377,7 +384,7 @@ class Walk:
         if window.page == 1 and window.size == self._size:
             self._size = count  # the server's own page size: it caps what is asked for, or ignores it
             return replace(page, window=replace(window, size=count))
-        if window.size != self._size:
+        if window.size != self._size and count != 0:
             self._flexible = False  # it sends one size whatever is asked for
         return page
 
@@ -394,13 +401,13 @@ class Walk:
         """
         chain, window = self._chain, page.window
         values = [self._value(record) for record in page.records]
-        if self._key and any(after > before for before, after in zip(values, values[1:], strict=False)):
+        if self._key and any(after > before for before, after in pairwise(values)):
             raise OutOfOrderError
         if window.page == 1:
             return True
         shrunk = page.pagination.total is not None and chain.total is not None and page.pagination.total < chain.total
         if not values:
-            return not shrunk if page.pagination.total is not None else self._gives_up()
+            return not shrunk and (window.start >= (page.pagination.total or math.inf) or self._gives_up())
         if self._key is None:
             return page.records[0]["id"] in self._joined_ids or self._gives_up(at_once=not self._linkable)
         above = [record for record, value in zip(page.records, values, strict=True) if value > chain.value]
@@ -456,6 +463,7 @@ class Walk:
         self._finished = not more
         if window.page == 1:
             self._head = _fingerprint(page)
+            self._front_ids = self._front_ids | self._joined_ids
             self._newest = self._newest or (self._value(page.records[0]) if page.records else "")
 
     def _step_back(self, page: Page) -> None:
@@ -543,12 +551,11 @@ class Walk:
     def _answers_to_order(self) -> bool:
         """Return whether the API, asked for the opposite order, begins at the other end. One request, once a walk."""
         if self._responsive is None and self.sort:
-            values = [
-                self._value(record)
-                for record in self._source.read(Window(1, self._size, self.sort.removeprefix("-"))).records
-            ]
-            rising = all(before <= after for before, after in zip(values, values[1:], strict=False))
-            self._responsive = bool(values) and rising and values[0] < self._newest
+            records = self._source.read(Window(1, self._size, self.sort.removeprefix("-"))).records
+            values = [self._value(record) for record in records]
+            rising = all(before <= after for before, after in pairwise(values))
+            other_end = bool(records) and values[0] <= self._chain.value and records[0]["id"] not in self._front_ids
+            self._responsive = rising and other_end and values[0] < self._newest
         return bool(self._responsive)
 
     # Accounting for the total
@@ -574,11 +581,8 @@ class Walk:
             raise FatalSyncError(msg)
 
     def _accounts_for_total(self) -> bool:
-        if not self._unsure:
-            return self.total is None or len(self._seen) >= self.total
-        # What enters a list by its front cannot make up for a record that was missed; elsewhere it can.
-        counts = self._key == "last_updated" and not self._overlap_always
-        return self._agreed or (counts and len(self._totals) == 1 and len(self._seen) == self.total)
+        """Return whether what was read makes up for the longest the list has been, or two walks agreed on it."""
+        return self._agreed if self._unsure else len(self._seen) >= self._most
 
     def _read_front(self) -> Iterator[Record]:
         """Read from the front until a page shows what was read before: all that entered meanwhile lies before that."""
@@ -586,7 +590,7 @@ class Walk:
             page = self._source.read(Window(number, self._size, self.sort))
             met = any(record in self._seen and not self._touched(record) for record in page.records)
             yield from (record for record in page.records if self._seen.add(record))
-            self.total = page.pagination.total
+            self._note_total(page)
             if met or not page.records:
                 return
 
@@ -596,7 +600,7 @@ class Walk:
             page = self._source.read(Window(1, self._size, self.sort, whole=True))
             yield from self._take_whole(page)
             if is_whole(page):
-                self._unsure, self.total = "", None
+                self._unsure, self._most = "", 0
 
     def _take_whole(self, page: Page) -> Iterator[Record]:
         yield from (record for record in page.records if self._seen.add(record))
@@ -606,6 +610,7 @@ class Walk:
         known, before, self._round = len(self._seen), self._round, []
         self._unsure, self.complete = "", False
         self._totals.clear()
+        self._most = 0
         try:
             yield from self._walk(self.sort or "", self._key)
         except OutOfOrderError:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: What the SDK says of its own when a sync fails, beside the tap's sentence.
-SDK_LINE = "An unhandled error occurred while syncing"
+#: What the SDK says of its own when a sync fails or settings are wrong, beside the tap's sentence.
+SDK_LINES = ("An unhandled error occurred while syncing", "Config validation failed")
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,10 @@ class Result:
 
     @property
     def errors(self) -> list[str]:
-        """The sentences logged as errors, without the line the SDK adds to any failed sync."""
+        """The sentences logged as errors, without the lines the SDK adds to any failure."""
         logged = [line for line in self.stderr.splitlines() if "| ERROR" in line or "| CRITICAL" in line]
-        return [line.rsplit(" | ", 1)[1] for line in logged if SDK_LINE not in line]
+        sentences = [line.split(" | ", 3)[3] for line in logged]
+        return [sentence for sentence in sentences if not sentence.startswith(SDK_LINES)]
 
     @property
     def everything(self) -> str:
@@ -108,7 +109,7 @@ def run_command(
     return Result(done.returncode, lines, done.stderr, sandbox.requests[before:] if sandbox else [])
 
 
-def run_tap(
+def run_tap(  # noqa: PLR0913 - each by name
     sandbox: Sandbox,
     *,
     state: Mapping[str, Any] | None = None,

@@ -1,0 +1,217 @@
+"""The guarantees of the README, against a server that is changed between any two requests.
+
+Everything but the wire is real: settings, stream, walk, state, the SDK. `tests/test_postgres.py` shows the same over the wire.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from random import Random
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from tap_tallyfy.list_stream import ListStream
+from tap_tallyfy.streams import RunsStream
+from tap_tallyfy.walk import Page, Walk
+from tests.model import Server, Warehouse
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+MOST_REQUESTS = 6000
+
+
+@dataclass(frozen=True)
+class World:
+    """A server, and how it is read."""
+
+    server: Server
+    page_size: int
+    concurrency: int
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    often = st.sampled_from
+    server = Server(
+        random=Random(draw(st.integers(0, 2**32))),
+        sort=draw(often(["last_updated", "last_updated", "updated_at", "created_at", ""])),
+        default=draw(often(["-created_at", "-created_at", "created_at", "name", "id"])),
+        shuffle_ties=draw(often([False, False, True])),
+        cap=draw(often([100, 100, 3, 10])),
+        fixed=draw(often([0, 0, 0, 3, 10])),
+        archived=draw(often(["both", "param", "status"])),
+        whole=draw(often([True, False])),
+        date=draw(often([True, True, True, False])),
+        total=draw(often([True, True, True, True, False])),
+        wrong_total_pages=draw(st.booleans()),
+    )
+    return World(server, draw(often([1, 2, 3, 4, 5, 7, 10, 20])), draw(often([1, 1, 2, 4])))
+
+
+class Guarantees(RuleBasedStateMachine):
+    """A warehouse that syncs from a server in which people work, also while it does."""
+
+    stream: ClassVar[type[ListStream]] = RunsStream
+
+    @initialize(world=worlds(), rows=st.integers(0, 40))
+    def start(self, world: World, rows: int) -> None:
+        logging.disable(logging.CRITICAL)
+        self.server = world.server
+        self.warehouse = Warehouse(
+            world.server, page_size=world.page_size, concurrency=world.concurrency, base=self.stream
+        )
+        for _ in range(rows):
+            self.server.clock += self.server.random.choice([0, 0, 1, 10])
+            self.server.mutate()
+
+    @override
+    def teardown(self) -> None:
+        logging.disable(logging.NOTSET)
+
+    @rule(changes=st.integers(1, 6), seconds=st.sampled_from([0, 1, 100]))
+    def work(self, changes: int, seconds: int) -> None:
+        self.server.clock += seconds
+        self.server.work(changes)
+
+    @rule(most=st.integers(0, 2), changes=st.sampled_from([3, 10, 60]), faulty=st.sampled_from([False, False, True]))
+    def sync(self, most: int, changes: int, faulty: bool) -> None:  # noqa: FBT001
+        """Sync while people work and, perhaps, the API fails for good."""
+        server, warehouse = self.server, self.warehouse
+        server.touched.clear()
+        server.requests, left = 0, [changes]
+        there, bookmark = set(server.rows), warehouse.bookmark()
+
+        def meanwhile() -> None:
+            assert server.requests < MOST_REQUESTS, "the sync does not end"
+            if left[0] and server.random.random() < 0.5:
+                left[0] -= 1
+                server.work(most)
+
+        if warehouse.sync(meanwhile, lambda: faulty and server.random.random() < 0.1):
+            assert not warehouse.wrong(there - server.touched), "complete: a run that nobody touched is missing or stale"
+        else:
+            assert warehouse.bookmark() == bookmark, "no false success: a failed sync moved the bookmark"
+
+    @rule()
+    def rest(self) -> None:
+        """Sync while nobody works."""
+        server, warehouse = self.server, self.warehouse
+        server.requests = 0
+
+        def meanwhile() -> None:
+            assert server.requests < MOST_REQUESTS, "the sync does not end"
+
+        if warehouse.sync(meanwhile):
+            assert not warehouse.wrong(server.rows), "fresh: the warehouse differs from a list at rest"
+        else:
+            assert not server.whole, "a list at rest that can be had in one response was not read"
+            assert server.shuffle_ties or not server.total, f"a list at rest was not read: {warehouse.error}"
+
+
+def check(stream: type[ListStream], examples: int) -> None:
+    """Look for a sequence of events that breaks a guarantee with this stream."""
+
+    class Checked(Guarantees):
+        pass
+
+    Checked.stream = stream
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Checked,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=8,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_guarantees_hold() -> None:
+    check(RunsStream, 1500)
+
+
+class NoStepBack(Walk):
+    """Takes a list that shrank for one that did not."""
+
+    @override
+    def _joins(self, page: Page) -> bool:
+        self._chain = replace(self._chain, total=None)
+        return super()._joins(page)
+
+
+class NoEvidence(Walk):
+    """Takes the order received for the order asked for."""
+
+    @override
+    def _may_stop(self) -> bool:
+        return bool(self._bookmark) and self._chain.position > 0 and self._chain.value < self._bookmark
+
+
+class NoTies(Walk):
+    """Takes records of one second to keep their places."""
+
+    @override
+    def _joins(self, page: Page) -> bool:
+        self._chain = replace(self._chain, tie=frozenset())
+        return super()._joins(page)
+
+
+class NoCount(Walk):
+    """Takes the end of the list for all of it."""
+
+    @override
+    def _accounts_for_total(self) -> bool:
+        return True
+
+
+class NoHeadCheck(Walk):
+    """Takes pages read side by side for one moment."""
+
+    @override
+    def _read_stretch(self, windows: list[object]) -> Iterator[dict[str, object]]:  # type: ignore[override]
+        for page in self._source.read_ahead(windows):  # type: ignore[arg-type]
+            yield from self._take(page)
+
+
+def weakened(walk: type[Walk]) -> type[ListStream]:
+    class Weakened(RunsStream):
+        walk_type = walk
+
+    return Weakened
+
+
+class NoClock(RunsStream):
+    """Lets the bookmark pass changes that were made while the sync ran."""
+
+    @override
+    def limit_bookmark(self, page: Page, context: object = None) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param(weakened(NoStepBack), id="without-stepping-back"),
+        pytest.param(weakened(NoEvidence), id="without-evidence-of-order"),
+        pytest.param(weakened(NoTies), id="without-regard-to-ties"),
+        pytest.param(weakened(NoCount), id="without-the-count"),
+        pytest.param(weakened(NoHeadCheck), id="without-the-head-check"),
+        pytest.param(NoClock, id="without-the-clock"),
+    ],
+)
+def test_a_weakened_tap_breaks_a_guarantee(stream: type[ListStream]) -> None:
+    with pytest.raises(AssertionError, match="complete|fresh|false success"):
+        check(stream, 3000)

@@ -280,11 +280,14 @@ def _notes(results: Results) -> Iterator[str]:
         " other settings are the defaults. Output goes to a file; every row is read back, and a contender that does not"
         " write each record once is left out."
     )
-    yield "- The tap reads the front of the list again to be sure that nothing moved: hence its few more requests."
+    yield (
+        "- The tap's few more requests: it reads the front of the list again to be sure that nothing moved, and asks"
+        " once for the opposite order to be sure that the API sorts at all."
+    )
     yield (
         "- Plain singer-sdk tap: `benchmarks/peers/plain_sdk.py`, as one writes it from the documentation, with all"
-        " defaults. singer-sdk makes a `StreamSchema` anew from the OpenAPI document for every record; the line below it is"
-        " the same tap with the schema made once."
+        " defaults. singer-sdk makes a `StreamSchema` anew from the OpenAPI document for every record; the line below"
+        " it is the same tap with the schema made once."
     )
     yield "- Bare singer-sdk tap, for the start-up only: a tap of one stream of one column."
     yield "- Vendor's client: its `get_organization_runs`, page by page; the models are written as JSON."

@@ -65,8 +65,8 @@ class ClientCredentialsAuthenticator(OAuthAuthenticator):
         """Forget the token the API refused, so that the next request fetches another.
 
         Args:
-            authorization: The `Authorization` header that was refused; if another thread has renewed it since, nothing is
-                forgotten.
+            authorization: The `Authorization` header that was refused; if another thread has renewed it since, nothing
+                is forgotten.
 
         Returns:
             Whether another token can be had.
@@ -102,9 +102,7 @@ class ClientCredentialsAuthenticator(OAuthAuthenticator):
             msg = f"The token URL answered {status}; if this goes on, check 'token_url' or ask Tallyfy's support."
             raise RetriableAPIError(msg, response)
         if status != HTTPStatus.OK:
-            msg = (
-                f"The token URL answered {status}: the client was refused; check 'client_id', 'client_secret' and 'token_url'."
-            )
+            msg = f"The token URL answered {status}; check 'client_id', 'client_secret' and 'token_url'."
             raise FatalAPIError(msg)
         self._keep(response)
 
@@ -114,7 +112,7 @@ class ClientCredentialsAuthenticator(OAuthAuthenticator):
             token, lifetime = answer["access_token"], float(answer.get("expires_in") or _DEFAULT_LIFETIME)
         except (ValueError, TypeError, KeyError, AttributeError):
             token, lifetime = None, 0.0
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
             msg = "The token URL answered with something that is no token; check 'token_url'."
             raise FatalAPIError(msg)
         self.access_token = token

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
+import time
 from abc import ABC
 from collections import deque
 from concurrent.futures import Future
@@ -12,7 +14,7 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http import HTTPStatus
-from itertools import count, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -33,9 +35,8 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from backoff.types import Details
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Auth
 
@@ -48,6 +49,12 @@ _Answer = TypeVar("_Answer")
 
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 30.0
+_PASSING: Final = (
+    requests.Timeout,
+    requests.ConnectionError,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
 # Numbers with a point become decimals: no digit the API sent is lost.
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
@@ -221,9 +228,17 @@ class TallyfyStream(RESTStream[Window], ABC):
             raise RetriableAPIError(msg, response) from None
 
     def _tried(self, send: Callable[[Window], _Answer], window: Window) -> _Answer:
-        tried: Callable[[Window], _Answer] = self.request_decorator(send)  # type: ignore[arg-type, assignment]
+        # The SDK's decorator lets `backoff` log whole exceptions, and they show the query: what the user searches for.
         try:
-            return tried(window)
+            for tries in range(1, MAX_TRIES):
+                try:
+                    return send(window)
+                except (RetriableAPIError, *_PASSING) as error:
+                    reason = str(error) if isinstance(error, RetriableAPIError) else _cause(error)
+                wait = min(_FIRST_WAIT * 2 ** (tries - 1), _LONGEST_WAIT) + random.random()  # noqa: S311 - no secret
+                self.logger.warning("Try %d of %d failed, the next is in %.1f s: %s", tries, MAX_TRIES, wait, reason)
+                time.sleep(wait)
+            return send(window)
         except requests.RequestException as error:
             msg = (
                 f"GET {self.get_url(None)} failed {MAX_TRIES} times ({_cause(error)});"
@@ -242,11 +257,7 @@ class TallyfyStream(RESTStream[Window], ABC):
                 pace.refused(_retry_after(response))
                 continue
             pace.release(remaining=response.headers.get("X-RateLimit-Remaining"))
-            if (
-                status == HTTPStatus.UNAUTHORIZED
-                and isinstance(signer, ClientCredentialsAuthenticator)
-                and not renewed
-            ):
+            if status == HTTPStatus.UNAUTHORIZED and isinstance(signer, ClientCredentialsAuthenticator) and not renewed:
                 renewed = signer.discard(request.headers.get("Authorization"))
                 continue
             self.validate_response(response)
@@ -275,24 +286,6 @@ class TallyfyStream(RESTStream[Window], ABC):
             pace.release()
             raise
 
-    @override
-    def backoff_max_tries(self) -> int:
-        return MAX_TRIES
-
-    @override
-    def backoff_wait_generator(self) -> Generator[float, None, None]:
-        yield 0.0  # asked for before the first try, and not waited for
-        for tries in count():
-            yield min(_FIRST_WAIT * 2**tries, _LONGEST_WAIT)
-
-    @override
-    def backoff_handler(self, details: Details) -> None:
-        error = details.get("exception")
-        reason = str(error) if isinstance(error, RetriableAPIError) else _cause(error)
-        self.logger.warning(
-            "Try %d of %d failed, the next is in %.1f s: %s", details["tries"], MAX_TRIES, details.get("wait", 0), reason
-        )
-
     # What an answer means
 
     @override
@@ -307,20 +300,22 @@ class TallyfyStream(RESTStream[Window], ABC):
         raise FatalAPIError(self.response_error_message(response))
 
     @override
-    def response_error_message(self, response: requests.Response) -> str:
+    def response_error_message(self, response: requests.Response) -> str:  # noqa: PLR0911 - a sentence for each case
         status, code = response.status_code, _error_code(response)
         what = f"{self._request_name(response)} was answered {status}"
         if status == HTTPStatus.UNAUTHORIZED:
             return (
-                f"{what}: the token was refused; get a new one for 'access_token' (a personal token dies when its user logs"
-                " out, and after 6 months), or check 'client_id' and 'client_secret'."
+                f"{what}: the token was refused; get a new one for 'access_token' (a personal token dies when its user"
+                " logs out, and after 6 months), or check 'client_id' and 'client_secret'."
             )
         if status == HTTPStatus.FORBIDDEN:
             return f"{what}: the token's user may not read this; use a token of a user who can see the processes."
         if status == HTTPStatus.NOT_FOUND and code == "ENDPOINT_NOT_FOUND":
             return f"{what} ({code}): there is no such endpoint; check 'api_url'."
         if status == HTTPStatus.NOT_FOUND:
-            return f"{what}{f' ({code})' if code else ''}: there is no such organization for this token; check 'org_id'."
+            return (
+                f"{what}{f' ({code})' if code else ''}: there is no such organization for this token; check 'org_id'."
+            )
         if status == HTTPStatus.UNPROCESSABLE_ENTITY:
             fields = ", ".join(f"'{self.name}.{field}'" for field in _refused_fields(response))
             return f"{what}: the API refuses a filter; check {fields or f'the filters under {self.name!r}'}."

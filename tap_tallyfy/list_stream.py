@@ -59,6 +59,8 @@ class ListStream(TallyfyStream, ABC):
     A subclass is a declaration: its name, its path in the contract, and what else differs.
     """
 
+    name: ClassVar[str]  # type: ignore[misc] # the SDK lets a stream be named when it is made
+    path: ClassVar[str]  # type: ignore[misc]
     schema: ClassVar[Any] = RecordSchema(CONTRACT)
     primary_keys = ("id",)
     replication_key = "last_updated"
@@ -92,7 +94,7 @@ class ListStream(TallyfyStream, ABC):
             return (_ARCHIVED,)
         if archived == "only":
             return (_ARCHIVED if status is None else ({"archived": "only"},),)
-        if archived == "include" and status is None and "archived" in CONTRACT.query_parameters(self.path or ""):
+        if archived == "include" and status is None and "archived" in CONTRACT.query_parameters(self.path):
             return (_DEFAULT, _ARCHIVED)
         return (_DEFAULT,)
 
@@ -245,7 +247,9 @@ class ListStream(TallyfyStream, ABC):
         if not self._checked:
             self._checked = True
             self._report_drift(rows)
-        return Page(window, [self._record(row) for row in rows], Pagination.read(meta, len(rows)), server_time(response))
+        return Page(
+            window, [self._record(row) for row in rows], Pagination.read(meta, len(rows)), server_time(response)
+        )
 
     def _rows(self, body: object) -> list[Record]:
         rows = body.get("data") if isinstance(body, dict) else body
@@ -284,7 +288,7 @@ class ListStream(TallyfyStream, ABC):
     _checked = False
 
     def _report_drift(self, rows: Sequence[Record]) -> None:
-        contract = CONTRACT.fetch_schema(self.path or "")
+        contract = CONTRACT.fetch_schema(self.path)
         drift = {
             f"{'.'.join('*' if isinstance(part, int) else part for part in error.absolute_path) or 'record'}"
             f" ({json_type(error.instance)} against {error.validator})"
@@ -300,7 +304,9 @@ class ListStream(TallyfyStream, ABC):
         normalise = self._normalise
         if normalise.unknown:
             names = ", ".join(f"'{name}'" for name in sorted(normalise.unknown))
-            self.logger.warning("Fields of '%s' that the schema does not know are kept in '_extra': %s.", self.name, names)
+            self.logger.warning(
+                "Fields of '%s' that the schema does not know are kept in '_extra': %s.", self.name, names
+            )
         if normalise.misfits:
             names = ", ".join(f"'{name}' ({kind})" for name, kind in sorted(normalise.misfits.items()))
             self.logger.warning("Values of '%s' that fit no column are kept in '_extra': %s.", self.name, names)

@@ -5,6 +5,7 @@ Public figures for the limit differ by source and plan, so none is relied on: th
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -21,8 +22,13 @@ DEFAULT_WAIT: Final = 5.0
 #: The longest wait the server can impose, in seconds.
 LONGEST_WAIT: Final = 300.0
 
-_QUIET_WINDOWS: Final = 10
 _MARGIN: Final = 0.01
+_MOST_PUBLISHED: Final = max(count for count, _ in PUBLISHED)
+# After so many windows without a refusal a little more is tried, and once that went well, sooner and more each time.
+_QUIET_WINDOWS: Final = 10
+_QUIET_WINDOWS_ON: Final = 2
+_SMALLEST_STEP: Final = 0.02
+_LARGEST_STEP: Final = 0.32
 
 
 class StoppedError(Exception):
@@ -65,9 +71,12 @@ class Pace:
         self._answered: deque[float] = deque()
         self._remaining: int | None = None
         self._passed: set[tuple[int, float]] = set()
+        self._contradicted: set[tuple[int, float]] = set()
         self._last_reset: float | None = None
         self._since_reset = 0
         self._quiet_since = 0.0
+        self._step = _SMALLEST_STEP
+        self._proven: int | None = None
         self._stopped = False
         self.limit: int | None = None
         self.window = 0.0
@@ -86,7 +95,7 @@ class Pace:
                 self._pause(delay)
             now = self._clock()
             self.waited += now - started
-            self._next_slot = max(now - self._interval, self._next_slot) + self._interval
+            self._next_slot = max(now, self._next_slot) + self._interval
             self._under_way += 1
 
     def release(self, *, remaining: str | None = None) -> None:
@@ -98,6 +107,8 @@ class Pace:
         with self._changed:
             self._under_way -= 1
             self._answered.append(self._clock())
+            if len(self._answered) > max(_MOST_PUBLISHED, self.limit or 0) + 1:
+                self._answered.popleft()
             self._since_reset += 1
             self._remaining = int(remaining) if remaining and remaining.isdecimal() else None
             self._changed.notify_all()
@@ -128,22 +139,32 @@ class Pace:
     def _learn(self, now: float, reset: float) -> None:
         """Take the limit from what was answered before this refusal."""
         published = [
-            (count, seconds) for count, seconds in PUBLISHED if self._answered_within(seconds, now) == count
+            (count, seconds)
+            for count, seconds in PUBLISHED
+            # What the last refusal contradicts is met by chance: two windows of 50 are 100 as well.
+            if (count, seconds) not in self._contradicted
+            and self._since_reset >= count
+            and self._answered_within(seconds, count, now)
+            and not self._answered_within(seconds, count + 1, now)
         ]
-        if published:
+        if self._step > _SMALLEST_STEP:
+            self.limit = self._proven  # too much was tried
+        elif published:
             self.limit, self.window = published[0]
         elif self._since_reset:
-            started = self._last_reset if self._last_reset is not None else self._first(now)
-            self.limit, self.window = self._since_reset, max(reset - started, _MARGIN)
+            started = self._last_reset if self._last_reset is not None else self._answered[0]
+            seconds = max(reset - started, _MARGIN)
+            # A window has whole seconds, and so has `Retry-After`, rounded up.
+            self.limit, self.window = self._since_reset, math.floor(seconds) or seconds
+        self._contradicted = {
+            (count, seconds) for count, seconds in PUBLISHED if not self._answered_within(seconds, count, now)
+        }
         self._last_reset, self._since_reset = reset, 0
-        self._quiet_since = now
+        self._quiet_since, self._step = now, _SMALLEST_STEP
 
-    def _first(self, now: float) -> float:
-        return self._answered[0] if self._answered else now
-
-    def _answered_within(self, seconds: float, now: float) -> int:
-        since = now - seconds
-        return sum(1 for moment in self._answered if moment > since)
+    def _answered_within(self, seconds: float, count: int, now: float) -> bool:
+        """Return whether the last so many seconds saw at least so many answers."""
+        return count <= 0 or (len(self._answered) >= count and self._answered[-count] > now - seconds)
 
     def _delay(self) -> float:
         """Return how long the next request has to wait at least, in seconds."""
@@ -158,29 +179,30 @@ class Pace:
         return _LONG if self._under_way and self._goes_alone(now) else 0.0
 
     def _limited(self, limit: int, now: float) -> float:
-        if now - self._quiet_since > _QUIET_WINDOWS * self.window:
-            self.limit = limit = limit + max(limit // 50, 1)  # the server may allow more by now
-            self._quiet_since = now
-        while self._answered and self._answered[0] <= now - self.window - _MARGIN:
-            self._answered.popleft()
-        if self._under_way + len(self._answered) < limit:
+        free = limit - self._under_way
+        if free > 0 and not self._answered_within(self.window + _MARGIN, free, now):
             return 0.0
-        return self._answered[0] + self.window + _MARGIN - now if self._answered else _LONG
+        quiet_windows = _QUIET_WINDOWS if self._step == _SMALLEST_STEP else _QUIET_WINDOWS_ON
+        if now - self._quiet_since > quiet_windows * self.window:
+            self._proven, self.limit = (
+                limit,
+                limit + max(int(limit * self._step), 1),
+            )  # the server may allow more by now
+            self._quiet_since, self._step = now, min(2 * self._step, _LARGEST_STEP)
+            return 0.0
+        return self._answered[-free] + self.window + _MARGIN - now if free > 0 else _LONG
 
     def _goes_alone(self, now: float) -> bool:
         if self._remaining is not None and self._remaining <= self._under_way:
             return True
-        while self._answered and self._answered[0] <= now - PUBLISHED[-1][1]:
-            self._answered.popleft()
-        for published in PUBLISHED:
-            if published in self._passed:
-                continue
-            answered = self._answered_within(published[1], now)
-            if answered > published[0]:
-                self._passed.add(published)
-            elif answered + self._under_way >= published[0]:
-                return True
-        return False
+        self._passed |= {
+            (count, seconds) for count, seconds in PUBLISHED if self._answered_within(seconds, count + 1, now)
+        }
+        return any(
+            self._answered_within(seconds, count - self._under_way, now)
+            for count, seconds in PUBLISHED
+            if (count, seconds) not in self._passed
+        )
 
 
 _LONG: Final = 60.0  # until an answer comes in, which wakes the waiting

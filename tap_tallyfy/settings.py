@@ -142,7 +142,7 @@ def settings_schema(streams: Iterable[type[ListStream]]) -> dict[str, Any]:
             "additionalProperties": False,
             "properties": {
                 name: _property(name, parameter)
-                for name, parameter in CONTRACT.query_parameters(stream.path or "").items()
+                for name, parameter in CONTRACT.query_parameters(stream.path).items()
                 if name not in _PAGING
             },
         }

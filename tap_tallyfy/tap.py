@@ -9,7 +9,6 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import click
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
 from singer_sdk.plugin_base import SingerCommand
@@ -25,8 +24,10 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from types import FrameType
+
+    import click
 
     from tap_tallyfy.list_stream import ListStream
 
@@ -120,7 +121,7 @@ class TapTallyfy(Tap):
         )
 
 
-def _refuse(errors: Any) -> None:
+def _refuse(errors: Iterable[str]) -> None:
     if found := list(errors):
         msg = "Config validation failed"
         raise ConfigValidationError(msg, errors=found)
@@ -143,7 +144,7 @@ class TallyfyCommand(SingerCommand):
             self._fail(f"{'A file given with --config, --state or --catalog is not JSON: ' if not_json else ''}{error}")
 
     def _fail(self, *sentences: str) -> NoReturn:
-        self.logger.debug("Where that happened:", exc_info=True)
+        self.logger.debug("Where that happened:", exc_info=True)  # noqa: LOG014 - called where an exception is handled
         for sentence in sentences:
             self.logger.error("%s", sentence)
         sys.exit(1)

@@ -42,6 +42,7 @@ LARGEST_WHOLE: Final = 20_000
 _SECOND: Final = len("2025-01-15T10:00:00")
 _TOP: Final = "~"  # sorts before every date-time in a descending list
 _STEPS_BACK: Final = 6
+_HEX_DIGITS: Final = 32
 
 
 @dataclass(frozen=True)
@@ -158,9 +159,11 @@ class Seen:
         return changed
 
 
-def _compact(identity: str) -> int | str:
+def _compact(identity: str | int) -> int | str:
     """Return an id as a number where it is 32 hexadecimal digits, which takes half the memory and is as exact."""
-    if len(identity) == 32 and identity.isalnum() and identity.islower() | identity.isdigit():  # noqa: PLR2004
+    if not isinstance(identity, str):
+        return identity
+    if len(identity) == _HEX_DIGITS and identity.isalnum() and (identity.islower() or identity.isdigit()):
         try:
             return int(identity, 16)
         except ValueError:
@@ -467,7 +470,9 @@ class Walk:
             self._newest = self._newest or (self._value(page.records[0]) if page.records else "")
 
     def _step_back(self, page: Page) -> None:
-        fallen = max((self._chain.total or 0) - (page.pagination.total or 0), 0) if page.pagination.total is not None else 0
+        fallen = (
+            max((self._chain.total or 0) - (page.pagination.total or 0), 0) if page.pagination.total is not None else 0
+        )
         self._steps += 1
         self._back = max(2 * self._back, fallen + len(self._chain.tie), 1)
 

@@ -49,6 +49,7 @@ class Server:
     date: bool = True
     total: bool = True
     wrong_total_pages: bool = False
+    kinds: tuple[str, ...] = ("create", "create", "touch", "touch", "touch", "archive", "restore", "delete", "bulk")
     clock: int = 1000
     rows: dict[str, Row] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
@@ -74,7 +75,7 @@ class Server:
         self.touched.add(identity)
 
     def mutate(self) -> None:
-        kind = self.random.choice(["create", "create", "touch", "touch", "touch", "archive", "restore", "delete", "bulk"])
+        kind = self.random.choice(self.kinds)
         if kind == "create" or not self.rows:
             self.create()
             return
@@ -82,17 +83,25 @@ class Server:
             for _ in range(self.random.randint(2, 5)):
                 self.create()
             return
-        row = self.rows[self.random.choice(sorted(self.rows))]
-        self.touched.add(row["id"])
         if kind == "delete":
-            del self.rows[row["id"]]
+            identity = self.random.choice(sorted(self.rows))
+            self.touched.add(identity)
+            del self.rows[identity]
             return
-        row["last_updated"] = self.stamp()
-        row["summary"] = str(int(row["summary"]) + 1)
+        row = self.touch()
         if kind == "archive":
             row.update(archived_at=self.stamp(), status="archived")
         elif kind == "restore":
             row.update(archived_at=None, status="active")
+
+    def touch(self) -> Row:
+        if not self.rows:
+            self.create()
+        row = self.rows[self.random.choice(sorted(self.rows))]
+        self.touched.add(row["id"])
+        row["last_updated"] = self.stamp()
+        row["summary"] = str(int(row["summary"]) + 1)
+        return row
 
     def work(self, most: int) -> None:
         for _ in range(self.random.randint(0, most)):
@@ -170,7 +179,9 @@ class Warehouse:
     error: str = ""
     emitted: int = 0
 
-    def sync(self, before_request: Callable[[], None] = lambda: None, fault: Callable[[], bool] = lambda: False) -> bool:
+    def sync(
+        self, before_request: Callable[[], None] = lambda: None, fault: Callable[[], bool] = lambda: False
+    ) -> bool:
         """Sync once, with people at work before every request; return whether the tap called it a success."""
         server = self.server
 

@@ -1,0 +1,338 @@
+"""The guarantees of the README over the wire: the real tap, piped into a real loader, into a real PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from sandbox import Behaviour, Fault, Request, Sandbox
+from sandbox.lists import DATE_FIELDS, OBJECT_FIELDS
+from tests.tap import ROOT, environment, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.postgres import Postgres
+
+    Row = dict[str, Any]
+    Hook = Callable[[Request], object]
+
+pytest_plugins = ["tests.postgres"]
+
+INSTALLED = ROOT / ".meltano/loaders/target-postgres/venv/bin/target-postgres"
+TARGET = Path(os.environ.get("TAP_TALLYFY_TARGET_POSTGRES", INSTALLED))
+TAP = (sys.executable, "-m", "tap_tallyfy")
+NOW = datetime(2026, 2, 1, 9, tzinfo=timezone.utc)
+SECONDS = 120
+
+
+@dataclass
+class Warehouse:
+    """A schema of its own in PostgreSQL that an account is synced into, and the state kept between syncs."""
+
+    postgres: Postgres
+    sandbox: Sandbox
+    folder: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    schema: str = field(default_factory=lambda: f"s{uuid.uuid4().hex}")
+    state: Row | None = None
+    #: The ids of the records the tap wrote in each sync.
+    written: list[set[str]] = field(default_factory=list)
+    #: What the tap logged in the last sync.
+    log: str = ""
+    tap_pid: int = 0
+
+    @property
+    def bookmark(self) -> str | None:
+        bookmarks = (self.state or {}).get("bookmarks", {})
+        value: str | None = bookmarks.get("runs", {}).get("replication_key_value")
+        return value
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        """What the table holds, by id and without the loader's own columns."""
+        rows = [row for (row,) in self.postgres.query(f"SELECT to_jsonb(runs) FROM {self.schema}.runs")]
+        assert len({row["id"] for row in rows}) == len(rows)
+        return {row["id"]: {name: row[name] for name in row if not name.startswith("_sdc_")} for row in rows}
+
+    def sync(self, before_list: Hook | None = None) -> int:
+        """Pipe the tap, with the state the loader wrote last, into the loader; returns the tap's exit code."""
+        given = {"config": settings_for(self.sandbox, **self.settings), "state": self.state, "target": self._target()}
+        paths = {name: self.folder / f"{name}.json" for name in given}
+        for name, content in given.items():
+            paths[name].write_text(json.dumps(content), encoding="utf-8")
+        tap = [*TAP, "--config", str(paths["config"])] + (["--state", str(paths["state"])] if self.state else [])
+        messages, logs = self.folder / "messages.jsonl", [self.folder / "tap.log", self.folder / "target.log"]
+        self.sandbox.before_list = before_list
+        with (
+            logs[0].open("wb") as tap_log,
+            logs[1].open("wb") as target_log,
+            subprocess.Popen(
+                tap,
+                cwd=self.folder,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=tap_log,
+            ) as source,
+            subprocess.Popen(["tee", str(messages)], stdin=source.stdout, stdout=subprocess.PIPE) as tee,
+            subprocess.Popen(
+                [str(TARGET), "--config", str(paths["target"])],
+                cwd=self.folder,
+                env={name: value for name, value in os.environ.items() if not name.startswith("TARGET_")},
+                stdin=tee.stdout,
+                stdout=subprocess.PIPE,
+                stderr=target_log,
+            ) as target,
+        ):
+            self.tap_pid = source.pid
+            for pipe in (source.stdout, tee.stdout):
+                assert pipe
+                pipe.close()  # the processes hold their own ends
+            try:
+                states = target.communicate(timeout=SECONDS)[0].decode().splitlines()
+            except subprocess.TimeoutExpired:
+                for process in (source, tee, target):
+                    process.kill()
+                raise
+        self.sandbox.before_list = None
+        self.log, target_text = (log.read_text(encoding="utf-8") for log in logs)
+        assert (tee.returncode, target.returncode) == (0, 0), self.log + target_text
+        self.state = json.loads(states[-1]) if states else self.state
+        parsed = map(json.loads, messages.read_bytes().splitlines())
+        self.written.append({message["record"]["id"] for message in parsed if message["type"] == "RECORD"})
+        return source.returncode
+
+    def _target(self) -> Row:
+        """The loader's settings: those of the project file, and where the server is."""
+        plugins = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]
+        (loader,) = (plugin for plugin in plugins["loaders"] if plugin["name"] == "target-postgres")
+        preset = {setting["name"]: setting["value"] for setting in loader["settings"] if "value" in setting}
+        server = {"host": self.postgres.host, "port": self.postgres.port, "database": self.postgres.database}
+        account = {"user": self.postgres.user, "password": "any"}  # the loader wants one
+        return {**preset, **server, **account, "default_target_schema": self.schema}
+
+
+class People:
+    """People who work in the account between any two requests, up to so many changes a sync."""
+
+    def __init__(self, sandbox: Sandbox, seed: int) -> None:
+        self._sandbox = sandbox
+        self._random = Random(seed)
+        self.touched: set[str] = set()
+
+    def work(self, changes: int) -> None:
+        """Make changes, some of them within one second of each other."""
+        for _ in range(changes):
+            self._sandbox.advance(self._random.choice((0, 0, 1, 40)))
+            self.touched |= set(self._sandbox.mutate(self._random))
+
+    def meanwhile(self, changes: int) -> Hook:
+        left = [changes]
+
+        def work(_: Request) -> None:
+            now = min(left[0], self._random.randrange(4))
+            left[0] -= now
+            self.work(now)
+
+        return work
+
+
+def as_stored(run: Row) -> Row:
+    """What a run, as the API sends it, is to look like in the table."""
+    empty: Row = {name: {} for name in OBJECT_FIELDS if run[name] == []}
+    return {**run, **empty, "_extra": None}
+
+
+def comparable(rows: Mapping[str, Row]) -> dict[str, dict[str, str]]:
+    """The rows with every value as JSON, so that true is not 1, and date-times in one form."""
+    return {
+        row_id: {
+            name: instant(value) if name in DATE_FIELDS and value else json.dumps(value, sort_keys=True)
+            for name, value in row.items()
+        }
+        for row_id, row in rows.items()
+    }
+
+
+def instant(text: str) -> str:
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).astimezone(timezone.utc).isoformat()
+
+
+def stored(warehouse: Warehouse, ids: set[str] | None = None) -> dict[str, dict[str, str]]:
+    rows = warehouse.rows
+    return comparable({row_id: row for row_id, row in rows.items() if ids is None or row_id in ids})
+
+
+def true(sandbox: Sandbox, ids: set[str] | None = None) -> dict[str, dict[str, str]]:
+    runs = sandbox.runs
+    return comparable({run_id: as_stored(run) for run_id, run in runs.items() if ids is None or run_id in ids})
+
+
+@pytest.fixture(autouse=True)
+def _loader_is_installed() -> None:
+    if not TARGET.exists():
+        missing = "The loader target-postgres is not installed: run `make test`, which installs it"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+
+
+def account(behaviour: Behaviour | None = None, runs: int = 300, seed: int = 5) -> Sandbox:
+    sandbox = Sandbox(runs=runs, seed=seed, behaviour=behaviour or Behaviour())
+    sandbox.set_clock(NOW)
+    return sandbox
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "settings"),
+    [
+        pytest.param({}, {"concurrency": 1}, id="by-last-change"),
+        pytest.param({"sort": "created_at"}, {"concurrency": 1}, id="by-creation"),
+        pytest.param(
+            {"archived": "status", "shuffle_ties": True, "per_page_cap": 10}, {"concurrency": 1}, id="ties-and-cap"
+        ),
+        pytest.param({}, {"concurrency": 4, "page_size": 20}, id="by-last-change-side-by-side"),
+        pytest.param({"sort": "created_at"}, {"concurrency": 4, "page_size": 20}, id="by-creation-side-by-side"),
+        pytest.param(
+            {"archived": "status", "shuffle_ties": True, "per_page_cap": 10},
+            {"concurrency": 4, "page_size": 20},
+            id="ties-and-cap-side-by-side",
+        ),
+    ],
+)
+def test_the_table_equals_the_account_although_people_work_in_it_between_any_two_requests(
+    postgres: Postgres, tmp_path: Path, behaviour: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    with account(Behaviour(**behaviour)) as sandbox:
+        warehouse = Warehouse(postgres, sandbox, tmp_path, {"page_size": 20, **settings})
+        people = People(sandbox, seed=11)
+        loaded, complete = set(), 0
+        for changes in (60, 40, 40):
+            people.touched.clear()
+            there, bookmark = set(sandbox.runs), warehouse.bookmark
+            if warehouse.sync(people.meanwhile(changes)) == 0:
+                complete += 1
+                untouched = there - people.touched
+                assert len(untouched) > 200
+                assert stored(warehouse, untouched) == true(sandbox, untouched)
+            else:
+                assert warehouse.bookmark == bookmark
+            loaded |= set(warehouse.rows)
+            people.work(20)
+        assert complete >= 2
+
+        assert warehouse.sync() == 0, warehouse.log
+        assert warehouse.bookmark
+        assert stored(warehouse, set(sandbox.runs)) == true(sandbox)
+        kept = set(warehouse.rows) - set(sandbox.runs)
+        assert kept == set().union(*warehouse.written) - set(sandbox.runs)
+        assert kept == loaded - set(sandbox.runs), "only runs that were deleted stay behind, and all of those"
+        assert kept
+
+
+def fail(sandbox: Sandbox, _: Warehouse) -> None:
+    sandbox.faults = [Fault("status", 500)] * 6
+
+
+def stop(_: Sandbox, warehouse: Warehouse) -> None:
+    os.kill(warehouse.tap_pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("breakage", "code"), [(fail, 1), (stop, 128 + signal.SIGTERM)], ids=["500", "SIGTERM"])
+def test_a_sync_that_breaks_off_moves_no_bookmark_and_the_next_one_repairs_what_it_left(
+    postgres: Postgres, tmp_path: Path, breakage: Callable[[Sandbox, Warehouse], None], code: int
+) -> None:
+    with account(Behaviour(sort="created_at"), runs=150) as sandbox:
+        warehouse = Warehouse(postgres, sandbox, tmp_path, {"page_size": 20, "concurrency": 1})
+        people = People(sandbox, seed=12)
+        assert warehouse.sync() == 0, warehouse.log
+        assert stored(warehouse) == true(sandbox)
+        bookmark = warehouse.bookmark
+        people.work(60)
+        first, work = len(sandbox.requests), people.meanwhile(20)
+
+        def before_list(request: Request) -> None:
+            work(request)
+            if len(sandbox.requests) - first == 4:
+                breakage(sandbox, warehouse)
+
+        assert warehouse.sync(before_list) == code, warehouse.log
+        assert warehouse.written[-1], "it broke off half way"
+        assert stored(warehouse, set(sandbox.runs)) != true(sandbox)
+        assert warehouse.bookmark == bookmark
+
+        assert warehouse.sync() == 0, warehouse.log
+        assert stored(warehouse, set(sandbox.runs)) == true(sandbox)
+        assert warehouse.bookmark != bookmark
+
+
+#: What the API might send instead, and what is to be stored then: a value per column, and what is kept beside.
+ODD: dict[str, tuple[Row, Row]] = {
+    "unknown field": (
+        {"mood": {"level": 3, "notes": ["gut", None, 1.5]}},
+        {"_extra": {"mood": {"level": 3, "notes": ["gut", None, 1.5]}}},
+    ),
+    "wrong types": (
+        {"late_tasks": "many", "starred": "perhaps", "due_date": "soon", "users": "all", "progress": 50, "name": ["a"]},
+        {
+            **dict.fromkeys(("late_tasks", "starred", "due_date", "users", "progress", "name")),
+            "_extra": {
+                "late_tasks": "many",
+                "starred": "perhaps",
+                "due_date": "soon",
+                "users": "all",
+                "progress": 50,
+                "name": ["a"],
+            },
+        },
+    ),
+    "integers at the edge": (
+        {"increment_id": 2**63, "late_tasks": -(2**63) - 1, "prerun_length": 2**63 - 1, "owner_id": -(2**63)},
+        {"increment_id": None, "late_tasks": None, "_extra": {"increment_id": 2**63, "late_tasks": -(2**63) - 1}},
+    ),
+    "lists for objects": (
+        {**{name: [] for name in OBJECT_FIELDS}, "users": {}},
+        {**{name: {} for name in OBJECT_FIELDS}, "users": []},
+    ),
+    "other spellings": (
+        {"late_tasks": "7", "starred": 1, "is_public": "false", "owner_id": 1003.0, "summary": 12, "due_date": ""},
+        {"late_tasks": 7, "starred": True, "is_public": False, "owner_id": 1003, "summary": "12", "due_date": None},
+    ),
+    "another zone": ({"due_date": "2026-03-01T01:30:00+05:30"}, {"due_date": "2026-02-28T20:00:00Z"}),
+    "text": (
+        {"name": 'tab\t, "quotes", \\N, a\u2028b, \u0000 and 🎯', "custom_fields": {"é": "\\u0041 ' \n"}},
+        {"name": 'tab\t, "quotes", \\N, a\u2028b, \ufffd and 🎯'},
+    ),
+}
+
+
+def test_odd_values_reach_the_table_and_what_fits_no_column_is_kept_beside(postgres: Postgres, tmp_path: Path) -> None:
+    runs = sorted(account(runs=40).runs.values(), key=lambda run: str(run["id"]))
+    expected = {run["id"]: as_stored(run) for run in runs}
+    for run, (sent, kept) in zip(runs, ODD.values(), strict=False):
+        expected[run["id"]] |= sent | kept
+        run.update(sent)
+    expected[runs[0]["id"]].pop("mood")
+    bare = {"id": "b" * 32, "last_updated": None}
+    expected[bare["id"]] = {**dict.fromkeys(expected[runs[0]["id"]]), **bare}
+    with Sandbox(data=[*runs, bare], behaviour=Behaviour(sort="ignored", shuffle_ties=True)) as sandbox:
+        warehouse = Warehouse(postgres, sandbox, tmp_path, {"page_size": 10})
+        assert warehouse.sync() == 0, warehouse.log
+        assert stored(warehouse) == comparable(expected)
+        times = ", ".join(f"pg_typeof({name})::text" for name in DATE_FIELDS)
+        (types,) = postgres.query(f"SELECT DISTINCT {times} FROM {warehouse.schema}.runs")
+        assert set(types) == {"timestamp without time zone"}

@@ -1,0 +1,220 @@
+"""Holds README.md to the code; `python -m tests.test_readme` renews its tables."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tap_tallyfy.contract import CONTRACT, EXTRA
+from tap_tallyfy.tap import TapTallyfy
+from tests.tap import ROOT, run_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+README = ROOT / "README.md"
+SOURCE = sorted((ROOT / "tap_tallyfy").glob("*.py"))
+#: The first setting that is not the tap's own in what `--about` lists.
+SDK_SETTINGS = "| stream_maps |"
+
+
+def readme() -> str:
+    return README.read_text(encoding="utf-8")
+
+
+def section(name: str) -> str:
+    """What stands between two markers."""
+    found = re.search(rf"<!-- {name} -->\n\n(.*?)\n\n<!-- /{name} -->", readme(), re.DOTALL)
+    assert found, f"README.md has no section between markers '{name}'"
+    return found[1]
+
+
+@cache
+def about() -> tuple[str, ...]:
+    """The table of settings, the SDK's own among them."""
+    done = run_command("--about", "--format=markdown")
+    assert done.code == 0, done.stderr
+    return tuple(line for line in done.lines[done.lines.index("## Settings") :] if line.startswith("|"))
+
+
+@cache
+def paths() -> dict[str, str]:
+    """The path of each stream's list."""
+    tap = TapTallyfy(config={}, validate_config=False)
+    return {stream.name: stream.path or "" for stream in tap.discover_streams()}
+
+
+@cache
+def catalog() -> list[dict[str, Any]]:
+    """The streams, with all data that can be related to their records."""
+    config = {name: {"with": sorted(CONTRACT.related(path))} for name, path in paths().items()}
+    tap = TapTallyfy(config=config, validate_config=False)
+    streams: list[dict[str, Any]] = tap.catalog_dict["streams"]
+    return streams
+
+
+def settings_table() -> str:
+    lines = about()
+    return "\n".join(lines[: next(i for i, line in enumerate(lines) if line.startswith(SDK_SETTINGS))])
+
+
+def stream_table() -> str:
+    rows = ["| Stream | Endpoint | Key | Replication |", "|---|---|---|---|"]
+    for entry in catalog():
+        name, key = entry["tap_stream_id"], ", ".join(f"`{field}`" for field in entry["key_properties"])
+        replication = f"{entry['replication_method'].lower()}, by `{entry['replication_key']}`"
+        rows.append(f"| `{name}` | `GET {paths()[name]}` | {key} | {replication} |")
+    return "\n".join(rows)
+
+
+def field_table() -> str:
+    rows = ["| Field | Type | What it is |", "|---|---|---|"]
+    for name, schema in catalog()[0]["schema"]["properties"].items():
+        rows.append(f"| `{name}` | {kind(schema)} | {schema['description']} |")
+    return "\n".join(rows)
+
+
+def kind(schema: dict[str, Any]) -> str:
+    types = [name for name in [schema["type"]] if isinstance(name, str)] or schema["type"]
+    (name,) = (name for name in types if name != "null")
+    if schema.get("format") == "date-time":
+        return "date-time"
+    return f"array of {kind(schema['items'])}s" if name == "array" else str(name)
+
+
+TABLES: dict[str, Callable[[], str]] = {"settings": settings_table, "streams": stream_table, "fields": field_table}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_those_of_the_code(name: str) -> None:
+    assert section(name) == TABLES[name](), "renew it: python -m tests.test_readme"
+
+
+def test_the_settings_of_the_sdk_are_named() -> None:
+    lines = about()
+    first = next(i for i, line in enumerate(lines) if line.startswith(SDK_SETTINGS))
+    names = {line.split("|")[1].strip().split(".")[0] for line in lines[first:]}
+    assert len(names) > 1
+    assert [name for name in names if f"`{name}`" not in readme()] == []
+
+
+def test_values_to_choose_from_are_those_of_the_contract() -> None:
+    for name, parameter in CONTRACT.query_parameters(paths()["runs"]).items():
+        schema = parameter["schema"]
+        values = schema.get("enum") or schema.get("items", {}).get("enum")
+        if values and name != "archived":
+            assert ", ".join(f"`{value}`" for value in values) in " ".join(readme().split()), name
+
+
+def test_every_field_has_a_row() -> None:
+    assert EXTRA in section("fields")
+    assert section("fields").count("\n| `") == len(catalog()[0]["schema"]["properties"])
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)\.py::(test_\w+)`", readme()))
+    there = {(file.stem, name) for file in (ROOT / "tests").glob("test_*.py") for name in functions(file)}
+    assert len(named) > 10
+    assert named - there == set()
+
+
+def functions(file: Path) -> Iterator[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return (node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+def test_every_file_and_make_target_that_is_named_exists() -> None:
+    paths = re.findall(r"`((?:tap_tallyfy|tests|sandbox|schemas|demo)/[\w./]*)`|\]\(([\w./]+)\)", readme())
+    named = [path or link for path, link in paths]
+    assert len(named) > 10
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z]+)", readme())) <= targets
+
+
+def test_versions_of_loaders_are_those_of_the_project_file() -> None:
+    plugins = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]
+    pins = [pin for loader in plugins["loaders"] for pin in loader["pip_url"].split()]
+    assert [pin for pin in pins if f"`{pin}`" not in readme()] == []
+
+
+# What the tap says
+
+
+def sentences() -> Iterator[str]:
+    """Everything the tap may say when something is unusual, with `…` for what differs from time to time."""
+    for file in SOURCE:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            for said in spoken(node):
+                if (text := template(said)).strip("…%s: "):
+                    yield text
+
+
+def spoken(node: ast.AST) -> list[ast.expr]:
+    """The expressions of a syntax node that people come to read."""
+    if isinstance(node, ast.Assign):
+        names = {getattr(target, "id", getattr(target, "attr", None)) for target in node.targets}
+        return [node.value] if "msg" in names else list(parts(node.value)) if names & {"_unsure", "reason"} else []
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.args[:1] if node.func.attr in {"warning", "error"} else []
+    if isinstance(node, ast.FunctionDef) and node.name in {"response_error_message", "_cause"}:
+        return [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return) and inner.value]
+    return [node.value] if isinstance(node, ast.Yield) and node.value else []
+
+
+def parts(value: ast.expr) -> Iterator[ast.expr]:
+    return (node for node in ast.walk(value) if isinstance(node, ast.Constant) and node.value)
+
+
+def template(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return re.sub(r"%[sd]|%\.\df", "…", node.value) if isinstance(node.value, str) else ""
+    pieces = node.values if isinstance(node, ast.JoinedStr) else []
+    return "".join(template(piece) if isinstance(piece, ast.Constant) else "…" for piece in pieces)
+
+
+def explained() -> list[str]:
+    """The first column of the tables under Troubleshooting, without the quotes."""
+    rows = readme().split("## Troubleshooting", 1)[1].split("\n## ", 1)[0].splitlines()
+    return [row.split(" | ")[0].removeprefix("| ") for row in rows if row.startswith("| ") and " | " in row][1:]
+
+
+def test_every_sentence_that_is_explained_can_be_said() -> None:
+    said = list(sentences())
+    rows = [row for row in explained() if row != "What it says"]
+    assert len(rows) > 30
+    assert [row for row in rows if not any(row in sentence for sentence in said)] == []
+
+
+def test_every_sentence_that_can_be_said_is_explained() -> None:
+    rows = explained()
+    assert [sentence for sentence in sentences() if not any(row in sentence for row in rows)] == []
+
+
+def test_the_example_of_settings_is_valid() -> None:
+    blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", readme(), re.DOTALL)]
+    assert len(blocks) > 0
+    for config in blocks:
+        TapTallyfy(config=config)
+
+
+def renew() -> None:
+    """Write the tables anew."""
+    text = readme()
+    for name, table in TABLES.items():
+        start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, _, rest = text.partition(start)
+        text = f"{before}{start}\n{table()}\n\n{end}{rest.partition(end)[2]}"
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    renew()

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from singer_sdk.testing import get_tap_test_class
+
+from sandbox import Behaviour, Sandbox
+from tap_tallyfy.contract import CONTRACT, EXTRA
+from tap_tallyfy.tap import TapTallyfy
+from tests.tap import run_command, run_tap, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from syrupy.assertion import SnapshotAssertion
+
+PATH = "/organizations/{org_id}/runs"
+RELATED = sorted(CONTRACT.related(PATH))
+
+# The SDK makes its tests as this file is read, so the account has to be there by then.
+SANDBOX = Sandbox(runs=120, seed=3).start()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sandbox() -> Iterator[None]:
+    yield
+    SANDBOX.stop()
+
+
+TestStandard = get_tap_test_class(TapTallyfy, config=settings_for(SANDBOX, runs={"with": RELATED}))
+
+
+def discovered(*args: str) -> dict[str, Any]:
+    result = run_command(*args, "--discover")
+    assert result.code == 0, result.stderr
+    assert result.errors == []
+    catalog: dict[str, Any] = json.loads("\n".join(result.lines))
+    return catalog
+
+
+def types(schema: dict[str, Any]) -> list[str]:
+    found = schema["type"]
+    return [found] if isinstance(found, str) else found
+
+
+def parts(schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield a schema and all that it is made of."""
+    if isinstance(schema, dict):
+        yield schema
+        for value in schema.values():
+            yield from parts(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from parts(value)
+
+
+# Without any settings
+
+
+def test_the_catalog_needs_no_settings(snapshot: SnapshotAssertion) -> None:
+    assert discovered() == snapshot
+
+
+def test_settings_are_described_without_any() -> None:
+    text = run_command("--about")
+    assert text.code == 0, text.stderr
+    assert "tap-tallyfy" in text.lines[0]
+    as_json = run_command("--about", "--format=json")
+    assert as_json.code == 0, as_json.stderr
+    described = json.loads("\n".join(as_json.lines))
+    assert described["name"] == "tap-tallyfy"
+    assert {"org_id", "access_token", "runs"} <= described["settings"]["properties"].keys()
+    assert {"catalog", "discover", "state"} <= set(described["capabilities"])
+    markdown = run_command("--about", "--format=markdown")
+    assert markdown.code == 0, markdown.stderr
+    for name in ("org_id", "access_token", "client_secret", "runs.status", "runs.with"):
+        assert name in "\n".join(markdown.lines), name
+
+
+def test_what_the_settings_may_be_stays_as_it_is(snapshot: SnapshotAssertion) -> None:
+    described = json.loads("\n".join(run_command("--about", "--format=json").lines))
+    # The SDK's own settings are its own affair.
+    ours = {name: value for name, value in described["settings"]["properties"].items() if name in settings_of_the_tap()}
+    assert ours == snapshot
+
+
+def settings_of_the_tap() -> set[str]:
+    account = {"access_token", "client_id", "client_secret", "token_url", "org_id", "api_url"}
+    return {
+        *account,
+        "start_date",
+        "page_size",
+        "request_timeout",
+        "user_agent",
+        "requests_per_minute",
+        "concurrency",
+        "runs",
+    }
+
+
+def test_secrets_are_marked() -> None:
+    described = json.loads("\n".join(run_command("--about", "--format=json").lines))["settings"]["properties"]
+    assert {name for name in settings_of_the_tap() if described[name].get("secret")} == {
+        "access_token",
+        "client_secret",
+    }
+
+
+# The schema of the records
+
+
+def test_the_key_is_there_and_all_else_may_be_missing() -> None:
+    (stream,) = discovered()["streams"]
+    assert stream["tap_stream_id"] == "runs"
+    assert stream["key_properties"] == ["id"]
+    assert stream["replication_key"] == "last_updated"
+    properties = stream["schema"]["properties"]
+    assert types(properties["id"]) == ["string"]
+    assert properties["last_updated"]["format"] == "date-time"
+    for name, schema in properties.items():
+        assert name == "id" or "null" in types(schema), name
+    Draft202012Validator.check_schema(stream["schema"])
+
+
+def test_values_of_today_do_not_close_the_schema(tmp_path: Any) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"runs": {"with": RELATED}}))
+    for catalog in (discovered(), discovered("--config", str(config))):
+        for part in parts(catalog["streams"][0]["schema"]):
+            assert not part.keys() & {"enum", "const", "pattern", "$ref"}
+            assert part.get("additionalProperties", True)
+
+
+def test_related_data_has_columns_only_if_it_is_asked_for(tmp_path: Any) -> None:
+    def columns(*names: str) -> set[str]:
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps({"runs": {"with": names}}))
+        return set(discovered("--config", str(config))["streams"][0]["schema"]["properties"])
+
+    assert len(RELATED) == 11
+    always = columns()
+    assert not always & set(RELATED)
+    assert columns("tags", "next_task") == always | {"tags", "next_task"}
+    assert columns(*RELATED) == always | set(RELATED)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_related_data_arrives_unwrapped(wrapped: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    with Sandbox(runs=40, seed=3, behaviour=Behaviour(wrapped=wrapped)) as sandbox:
+        result = run_tap(sandbox, runs={"with": RELATED})
+        assert result.code == 0, result.stderr
+        assert {request.query["with"] for request in result.lists} == {",".join(RELATED)}
+        assert result.ids == sandbox.runs.keys()
+        validator = Draft202012Validator(result.schemas[0]["schema"])
+        tagged = 0
+        for record in result.records:
+            validator.validate(record)
+            assert record[EXTRA] is None or not record[EXTRA].keys() & set(RELATED)
+            tags = sandbox.internal[record["id"]]["tag_ids"]
+            assert [tag["id"] for tag in record["tags"]] == list(tags)
+            tagged += bool(tags)
+            assert record["checklist"]["id"] == record["checklist_id"]
+            assert [task["run_id"] for task in record["tasks"]] == [record["id"]] * len(record["tasks"])
+            assert record["tasks"]
+            assert record["permissions"] == {"process_read": [], "process_launch": []}
+        assert tagged
+
+
+def test_every_record_is_valid_against_the_schema_sent_before_it() -> None:
+    result = run_tap(SANDBOX)
+    (message,) = result.schemas
+    assert result.messages.index(message) < next(i for i, m in enumerate(result.messages) if m["type"] == "RECORD")
+    assert message["key_properties"] == ["id"]
+    validator = Draft202012Validator(message["schema"], format_checker=Draft202012Validator.FORMAT_CHECKER)
+    for record in result.records:
+        validator.validate(record)
+        # Nothing that was sent is lost.
+        sent = SANDBOX.runs[record["id"]]
+        assert {**record, **(record[EXTRA] or {})}.keys() >= sent.keys()
+        assert {name: record[name] for name in ("name", "status", "last_updated", "users")} == {
+            name: sent[name] for name in ("name", "status", "last_updated", "users")
+        }
+    assert len(result.records) == len(SANDBOX.runs)

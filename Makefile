@@ -14,7 +14,7 @@ MELTANO_PYTHONS := >=3.10,<3.13
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links
 
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test coverage lint bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -24,12 +24,17 @@ demo: .venv/ready .venv-meltano/ready ## Sync a sandbox account, or the real one
 
 test: lint .venv-meltano/plugins ## Run every check
 	$(BIN)/coverage run --branch --source=tap_tallyfy -m pytest
-	$(BIN)/coverage report
+
+coverage: ## Show which lines the last run of every check did not reach
+	@$(BIN)/coverage report --show-missing
 
 lint: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy tap_tallyfy sandbox tests demo
+
+bench: .venv/ready ## Measure the tap beside other ways to read the same list, and write down the results
+	@$(BIN)/python -m benchmarks
 
 lock: $(UV) ## Renew the pinned requirements
 	$(LOCK) --upgrade pyproject.toml --group dev --output-file requirements-dev.txt

@@ -185,18 +185,23 @@ class TallyfyStream(RESTStream[Window], ABC):
     def fetch_ahead(self, windows: Iterable[Window]) -> Iterator[tuple[Window, requests.Response]]:
         """Yield the answers to several requests in their order, with up to `concurrency` of them under way.
 
+        As many are sent ahead as it takes not to wait: where answers come faster than they are used, that is one.
+
         Args:
             windows: The pages.
 
         Raises:
             FatalAPIError: If the API refuses, or does not answer after all tries.
         """
-        waiting = iter(windows)
-        under_way = deque(map(self._start, islice(waiting, self.config["concurrency"])))
+        waiting, ahead = iter(windows), 1
+        under_way = deque(map(self._start, islice(waiting, ahead)))
         while under_way:
             window, answer = under_way.popleft()
+            if not answer.done():
+                ahead = min(2 * ahead, self.config["concurrency"])
+                under_way.extend(map(self._start, islice(waiting, ahead - 1 - len(under_way))))
             response = answer.result()
-            under_way.extend(map(self._start, islice(waiting, 1)))
+            under_way.extend(map(self._start, islice(waiting, ahead - len(under_way))))
             yield window, response
 
     def _start(self, window: Window) -> tuple[Window, Future[requests.Response]]:

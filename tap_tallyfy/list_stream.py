@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
-#: Orders to ask for, best first: by the last change under its two known names, and the one that is known to be honoured.
+#: Orders to ask for, best first: by the last change under its two known names, then the one known to be honoured.
 SORTS: Final = ("-last_updated", "-updated_at", "-created_at")
 
-#: What asks for archived records. Sources disagree on which of the two the server understands; both at once suits either.
+#: What asks for archived records. Sources disagree on which of the two the server understands; both suit either.
 _ARCHIVED: Final[Sequence[Mapping[str, str]]] = (
     {"archived": "only", "status": "archived"},
     {"archived": "only"},
     {"status": "archived"},
 )
 _DEFAULT: Final[Sequence[Mapping[str, str]]] = ({},)
-#: Settings under a stream's name that are no query parameters of the same meaning, or do not change which records match.
+#: Settings under a stream's name that are no query parameters of that meaning, or do not change which records match.
 _NO_FILTERS: Final = frozenset({"archived", "sort", "without_pagination"})
 
 _BEFORE_ALL: Final = "0001-01-01T00:00:00.000Z"
@@ -59,8 +59,8 @@ class ListStream(TallyfyStream, ABC):
     A subclass is a declaration: its name, its path in the contract, and what else differs.
     """
 
-    name: ClassVar[str]  # type: ignore[misc] # the SDK lets a stream be named when it is made
-    path: ClassVar[str]  # type: ignore[misc]
+    name: str = ""
+    path: str = ""
     schema: ClassVar[Any] = RecordSchema(CONTRACT)
     primary_keys = ("id",)
     replication_key = "last_updated"
@@ -189,7 +189,7 @@ class ListStream(TallyfyStream, ABC):
         progress.finish()
 
     def limit_bookmark(self, page: Page, context: Context | None = None) -> None:
-        """Let the bookmark not pass the server's clock at the first page: what changes from then on may be read next time only.
+        """Let the bookmark not pass the server's clock at the first page: later changes may be read next time only.
 
         Args:
             page: The first page of the sync.
@@ -271,7 +271,7 @@ class ListStream(TallyfyStream, ABC):
                 row[name] = value["data"]
         record = self._normalise(row)
         if not record.get("id"):
-            msg = f"The API sent a record of '{self.name}' without an 'id', so it cannot be told from others; ask its support."
+            msg = f"The API sent a record of '{self.name}' without an 'id', which no target can keep; ask its support."
             raise FatalSyncError(msg)
         return record
 
@@ -373,8 +373,8 @@ class _ListSource:
         if refusal and not self._archived:
             raise refusal
         msg = (
-            f"The API ignores or refuses every known filter for archived records of '{self._stream.name}', so they cannot be"
-            f" read; set '{self._stream.name}.archived' to 'exclude' to go without them."
+            f"The API ignores or refuses every known filter for archived records of '{self._stream.name}', so they"
+            f" cannot be read; set '{self._stream.name}.archived' to 'exclude' to go without them."
         )
         raise FatalSyncError(msg)
 

@@ -19,7 +19,7 @@ class Progress:
     Attributes:
         read: Records received, repeated ones included.
         emitted: Records handed on.
-        unchanged: Records received for the first time that were not to be handed on: older than the bookmark, or excluded.
+        unchanged: Records received for the first time and not handed on: older than the bookmark, or excluded.
         pages: Pages received.
     """
 
@@ -71,8 +71,8 @@ class Progress:
             self._bar.close()
         connection = self._stream.connection
         self._stream.logger.info(
-            "%s: %d read, %d emitted, %d unchanged, %d repeated; %d requests, %d refused for the rate limit, %.1f s waited,"
-            " %.1f s in all.",
+            "%s: %d read, %d emitted, %d unchanged, %d repeated; %d requests, %d refused for the rate limit,"
+            " %.1f s waited, %.1f s in all.",
             self._stream.name,
             self.read,
             self.emitted,

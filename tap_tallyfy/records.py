@@ -186,8 +186,8 @@ _RIGHT_AS_IS: Final[Mapping[Convert, frozenset[type]]] = {
 class Normaliser:
     """Turns one object the API sent into one that is valid against a JSON schema, in a single pass.
 
-    What can be converted without loss is converted. All else is moved, untouched, to `_extra`: unknown fields, and known
-    ones whose value fits no column.
+    What can be converted without loss is converted. All else is moved, untouched, to `_extra`: unknown fields, and
+    known ones whose value fits no column.
 
     Attributes:
         unknown: Names of fields met so far that the schema does not know.
@@ -224,9 +224,7 @@ class Normaliser:
             if types is None:
                 self.unknown.add(name)
                 extra[name] = value
-            elif type(value) in types:
-                record[name] = value
-            elif (convert := self._converters[name]) is None:
+            elif type(value) in types or (convert := self._converters[name]) is None:
                 record[name] = value
             else:
                 try:

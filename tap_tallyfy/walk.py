@@ -1,16 +1,16 @@
 """Reads one list, page by page, so that nothing is lost while people work in it.
 
 Pages are offsets into a live list: whatever is created, changed, archived or deleted between two reads shifts the rest.
-The walk keeps one statement true, and stops when it can no longer: *every record that was in the list all along and sorts
-before `value` has been read*. A page carries it on in one of two ways:
+The walk keeps one statement true, and stops when it can no longer: *every record that was in the list all along and
+sorts before `value` has been read*. A page carries it on in one of two ways:
 
-- It begins with records that sort before `value` (they have been read): one response is one moment, so nothing lies hidden
-  between them and the end of the page. This needs no assumption about what happened between two reads.
-- It begins where the last one ended and the list has not shrunk. Newest change first, whatever enters the list goes to the
-  front, so what has not been read can only have moved to later pages.
+- It begins with records that sort before `value` (they have been read): one response is one moment, so nothing lies
+  hidden between them and the end of the page. This needs no assumption about what happened between two reads.
+- It begins where the last one ended and the list has not shrunk. Newest change first, whatever enters the list goes to
+  the front, so what has not been read can only have moved to later pages.
 
-A page that does neither is followed by one that begins further up. What cannot be proven that way is counted in the end, read
-in one response if the API offers it, or reported.
+A page that does neither is followed by one that begins further up. What cannot be proven that way is counted in the
+end, read in one response if the API offers it, or reported.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
-#: The field each order asked of the API is verified by. `-created_at` is known to be honoured; the others depend on the server.
+#: The field each order asked of the API is verified by. `-created_at` is known to be honoured, the others may be.
 ORDERS: Final = {"-last_updated": "last_updated", "-updated_at": "last_updated", "-created_at": "created_at"}
 
 #: Pages read side by side before the head of the list is looked at again: one request in so many is the price.
@@ -175,7 +175,7 @@ def _compact(identity: str | int) -> int | str:
 class Evidence:
     """What the order received says about the order of the list.
 
-    A page that happens to look sorted by `last_updated` proves nothing on a server that sorts by creation, either way round.
+    A page that happens to look sorted by `last_updated` proves nothing on a server that sorts by creation, either way.
     """
 
     against_newest_created_first: bool = False
@@ -402,31 +402,43 @@ class Walk:
         Raises:
             OutOfOrderError: If the list is not in the order it was asked for.
         """
-        chain, window = self._chain, page.window
         values = [self._value(record) for record in page.records]
         if self._key and any(after > before for before, after in pairwise(values)):
             raise OutOfOrderError
-        if window.page == 1:
+        if page.window.page == 1:
             return True
-        shrunk = page.pagination.total is not None and chain.total is not None and page.pagination.total < chain.total
+        before, now = self._chain.total, page.pagination.total
+        shrunk = before is not None and now is not None and now < before
         if not values:
-            return not shrunk and (window.start >= (page.pagination.total or math.inf) or self._gives_up())
+            return not shrunk and (page.window.start >= (now or math.inf) or self._gives_up())
         if self._key is None:
             return page.records[0]["id"] in self._joined_ids or self._gives_up(at_once=not self._linkable)
-        above = [record for record, value in zip(page.records, values, strict=True) if value > chain.value]
+        # What is unsure is settled in the end: stepping back would prove no more.
+        return self._overlaps(page, values) or bool(self._unsure) or (not shrunk and self._adjoins(page, values))
+
+    def _overlaps(self, page: Page, values: Sequence[str]) -> bool:
+        """Return whether a page begins with records that sort before all that is unread, and have been read.
+
+        Raises:
+            OutOfOrderError: If it begins with others, that cannot have got there during the sync.
+        """
+        above = [record for record, value in zip(page.records, values, strict=True) if value > self._chain.value]
         known = [record in self._seen for record in above]
         if not all(seen or self._touched(record) for record, seen in zip(above, known, strict=True)):
             raise OutOfOrderError
-        if any(known) or self._unsure:  # what is unsure is settled in the end: stepping back would prove no more
-            return True
-        if window.start > chain.position or shrunk:
+        return any(known)
+
+    def _adjoins(self, page: Page, values: Sequence[str]) -> bool:
+        """Return whether a page of a list that has not shrunk begins where the last one ended."""
+        chain = self._chain
+        if page.window.start > chain.position:
             return False
         # What enters the list now may sort in between records of this very second.
         live_tie = values[0] == chain.seam >= (self._began or self._newest)
         if live_tie or any(record["id"] in chain.tie for record in page.records):
             return self._gives_up()
         if self._overlap and not self._linkable and not self._back:
-            self._unsure = self._unsure or "its pages could not be made to overlap"
+            self._unsure = "its pages could not be made to overlap"
             return True
         if page.pagination.total is None:
             return self._gives_up()
@@ -437,7 +449,7 @@ class Walk:
         return bool(self._began) and second(record.get("last_updated")) >= self._began
 
     def _gives_up(self, *, at_once: bool = False) -> bool:
-        """Return whether no further step back would help: then the count at the end must show that nothing was missed."""
+        """Return whether no further step back would help: then it must be shown in the end that nothing was missed."""
         if self._steps < _STEPS_BACK and not at_once:
             return False
         self._unsure = self._unsure or "its records changed places while it was read"
@@ -447,7 +459,7 @@ class Walk:
         chain, window = self._chain, page.window
         count = page.pagination.count
         if page.pagination.total is None and page.pagination.paged:
-            # A short page, of a size the server is known to send or says it does, is the last; an empty one settles nothing.
+            # A short page, of a size the server is known to send or says it does, is the last.
             known_size = max(self._largest, page.pagination.per_page or 0)
             more = bool(count) and (page.pagination.next_link or not count < window.size <= known_size)
         else:
@@ -489,7 +501,7 @@ class Walk:
         return Window(chain.position // self._size + 1, self._size, self.sort)
 
     def _across(self, position: int) -> Window:
-        """Return the page that holds a position and reaches furthest beyond it: other page sizes have other boundaries."""
+        """Return the page that holds a position and reaches furthest beyond it: other sizes have other boundaries."""
         smallest = max(self._size // 2, 1) if self._flexible else self._size
         sizes = range(self._size, smallest - 1, -1)
         return max((Window(position // size + 1, size, self.sort) for size in sizes), key=lambda window: window.end)
@@ -543,7 +555,7 @@ class Walk:
     # Stopping at the bookmark
 
     def _may_stop(self) -> bool:
-        """Return whether all that lies ahead is known from earlier syncs: the bookmark is passed, and the order is sure."""
+        """Return whether all that lies ahead is known from earlier syncs: past the bookmark, in a sure order."""
         if not self._bookmark or self._key != "last_updated" or self._unsure or not self._chain.position:
             return False
         if not "" < self._chain.value < self._bookmark:
@@ -578,9 +590,9 @@ class Walk:
                 return
             yield from resort()
         if not self._accounts_for_total():
-            reason = self._unsure or "the API announced more records than it showed"
+            reason, read = self._unsure or "the API announced more records than it showed", len(self._seen)
             msg = (
-                f"The list could not be read reliably: {reason} ({len(self._seen)} records read, {self.total} announced);"
+                f"The list could not be read reliably: {reason} ({read} records read, {self.total} announced);"
                 " the bookmark stays where it was, so run the sync again, at a quieter time if this goes on."
             )
             raise FatalSyncError(msg)

@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import FatalAPIError, SingerSDKError
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.messages import Message
 
 from tap_tallyfy.client import RefusedFilterError
-from tap_tallyfy.list_stream import ListStream
 from tap_tallyfy.paginator import Pagination
 from tap_tallyfy.streams import RunsStream
 from tap_tallyfy.tap import TapTallyfy
 from tap_tallyfy.walk import Page, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from random import Random
+
+    from tap_tallyfy.list_stream import ListStream
 
 if sys.version_info >= (3, 12):
     from typing import override

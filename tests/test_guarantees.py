@@ -1,26 +1,29 @@
 """The guarantees of the README, against a server that is changed between any two requests.
 
-Everything but the wire is real: settings, stream, walk, state, the SDK. `tests/test_postgres.py` shows the same over the wire.
+Everything but the wire is real: settings, stream, walk, state, the SDK. `tests/test_postgres.py` does the same over it.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from tap_tallyfy.list_stream import ListStream
 from tap_tallyfy.streams import RunsStream
 from tap_tallyfy.walk import Page, Walk
 from tests.model import Server, Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_tallyfy.list_stream import ListStream
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -43,22 +46,22 @@ class World:
 @st.composite
 def worlds(draw: st.DrawFn, fixed: dict[str, object]) -> World:
     often = st.sampled_from
-    drawn: dict[str, Any] = dict(
-        random=Random(draw(st.integers(0, 2**32))),
-        sort=draw(often(["last_updated", "last_updated", "updated_at", "created_at", ""])),
-        default=draw(often(["-created_at", "-created_at", "created_at", "name", "id"])),
-        shuffle_ties=draw(often([False, False, True])),
-        cap=draw(often([100, 100, 3, 10])),
-        fixed=draw(often([0, 0, 0, 3, 10])),
-        archived=draw(often(["both", "param", "status"])),
-        whole=draw(often([True, False])),
-        date=draw(often([True, True, True, False])),
-        total=draw(often([True, True, True, True, False])),
-        wrong_total_pages=draw(st.booleans()),
-        page_size=draw(often([1, 2, 3, 4, 5, 7, 10, 20])),
-        concurrency=draw(often([1, 1, 2, 4])),
-        rows=draw(st.integers(0, 40)),
-    )
+    drawn: dict[str, Any] = {
+        "random": Random(draw(st.integers(0, 2**32))),
+        "sort": draw(often(["last_updated", "last_updated", "updated_at", "created_at", ""])),
+        "default": draw(often(["-created_at", "-created_at", "created_at", "name", "id"])),
+        "shuffle_ties": draw(often([False, False, True])),
+        "cap": draw(often([100, 100, 3, 10])),
+        "fixed": draw(often([0, 0, 0, 3, 10])),
+        "archived": draw(often(["both", "param", "status"])),
+        "whole": draw(often([True, False])),
+        "date": draw(often([True, True, True, False])),
+        "total": draw(often([True, True, True, True, False])),
+        "wrong_total_pages": draw(st.booleans()),
+        "page_size": draw(often([1, 2, 3, 4, 5, 7, 10, 20])),
+        "concurrency": draw(often([1, 1, 2, 4])),
+        "rows": draw(st.integers(0, 40)),
+    }
     drawn |= fixed
     reading = {name: drawn.pop(name) for name in ("page_size", "concurrency", "rows")}
     return World(Server(**drawn), **reading)
@@ -144,7 +147,7 @@ def check(stream: type[ListStream], examples: int, **fixed: object) -> None:
         pass
 
     Checked.stream, Checked.fixed = stream, fixed
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Checked,
         settings=settings(
             max_examples=examples,
@@ -240,5 +243,5 @@ ORDERLY = {"sort": "last_updated", "fixed": 0, "cap": 100, "total": True, "date"
     ],
 )
 def test_a_weakened_tap_breaks_a_guarantee(stream: type[ListStream], fixed: dict[str, object]) -> None:
-    with pytest.raises(AssertionError, match="complete|fresh|false success"):
+    with pytest.raises(AssertionError, match=r"complete|fresh|false success"):
         check(stream, 1500, **fixed)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Limits the vendor has published, as (requests, seconds). Where one of them may end the burst, a request goes out alone, so that
-#: reaching the limit costs one refusal and not one for every request under way.
+#: Limits the vendor has published, as (requests, seconds). Where one of them may end the burst, a request goes out
+#: alone, so that reaching the limit costs one refusal and not one for every request under way.
 PUBLISHED: Final = ((12, 5.0), (100, 60.0), (600, 60.0), (1000, 3600.0))
 #: How long to wait after a refusal that does not say, in seconds.
 DEFAULT_WAIT: Final = 5.0
@@ -38,8 +38,9 @@ class StoppedError(Exception):
 class Pace:
     """One limiter for all threads.
 
-    A learned limit is kept as a sliding window over answers: a request may go out while fewer than `limit` are under way or
-    were answered in the last `window` seconds. That holds for servers that count in fixed windows and in rolling ones.
+    A learned limit is kept as a sliding window over answers: a request may go out while fewer than `limit` are under
+    way or were answered in the last `window` seconds. That holds for servers that count in fixed windows and in rolling
+    ones.
 
     Attributes:
         limit: Requests a window, or None while the server has shown no limit.
@@ -71,6 +72,8 @@ class Pace:
         self._answered: deque[float] = deque()
         self._remaining: int | None = None
         self._passed: set[tuple[int, float]] = set()
+        self._scout: int | None = None
+        self._scouted: set[tuple[int, float]] = set()
         self._contradicted: set[tuple[int, float]] = set()
         self._last_reset: float | None = None
         self._since_reset = 0
@@ -96,6 +99,8 @@ class Pace:
             now = self._clock()
             self.waited += now - started
             self._next_slot = max(now, self._next_slot) + self._interval
+            if self.limit is None and self._may_be_the_last(now):
+                self._scout = threading.get_ident()
             self._under_way += 1
 
     def release(self, *, remaining: str | None = None) -> None:
@@ -106,6 +111,8 @@ class Pace:
         """
         with self._changed:
             self._under_way -= 1
+            if self._back_from_scouting():
+                self._passed |= self._scouted
             self._answered.append(self._clock())
             if len(self._answered) > max(_MOST_PUBLISHED, self.limit or 0) + 1:
                 self._answered.popleft()
@@ -122,10 +129,12 @@ class Pace:
         with self._changed:
             now = self._clock()
             self._under_way -= 1
+            self._back_from_scouting()
             self.refusals += 1
-            wait = min(max(DEFAULT_WAIT if retry_after is None else retry_after, _MARGIN), LONGEST_WAIT)
+            told = max(DEFAULT_WAIT if retry_after is None else retry_after, _MARGIN)
+            wait = min(told, LONGEST_WAIT)
             if now >= self._resume_at:  # the first refusal of this window: the others say the same again
-                self._learn(now, now + wait)
+                self._learn(now, now + wait, now + (math.inf if retry_after is None else told))
             self._resume_at = max(self._resume_at, now + wait)
             self._remaining = None
             self._changed.notify_all()
@@ -136,14 +145,22 @@ class Pace:
             self._stopped = True
             self._changed.notify_all()
 
-    def _learn(self, now: float, reset: float) -> None:
-        """Take the limit from what was answered before this refusal."""
+    def _learn(self, now: float, reset: float, told: float) -> None:
+        """Take the limit from what was answered before this refusal.
+
+        Args:
+            now: The time.
+            reset: When the next request may go out.
+            told: When a new window begins as the server has it, infinite where it does not say.
+        """
+        started = self._last_reset if self._last_reset is not None else (self._answered or [now])[0]
         published = [
             (count, seconds)
             for count, seconds in PUBLISHED
             # What the last refusal contradicts is met by chance: two windows of 50 are 100 as well.
             if (count, seconds) not in self._contradicted
             and self._since_reset >= count
+            and told - started > seconds - 1  # a window cannot have begun before it did, whole seconds allowed for
             and self._answered_within(seconds, count, now)
             and not self._answered_within(seconds, count + 1, now)
         ]
@@ -152,7 +169,6 @@ class Pace:
         elif published:
             self.limit, self.window = published[0]
         elif self._since_reset:
-            started = self._last_reset if self._last_reset is not None else self._answered[0]
             seconds = max(reset - started, _MARGIN)
             # A window has whole seconds, and so has `Retry-After`, rounded up.
             self.limit, self.window = self._since_reset, math.floor(seconds) or seconds
@@ -176,7 +192,8 @@ class Pace:
             return delay
         if self.limit is not None:
             return self._limited(self.limit, now)
-        return _LONG if self._under_way and self._goes_alone(now) else 0.0
+        spent = self._remaining is not None and 0 < self._under_way >= self._remaining
+        return _LONG if spent or self._scout is not None else 0.0
 
     def _limited(self, limit: int, now: float) -> float:
         free = limit - self._under_way
@@ -192,17 +209,21 @@ class Pace:
             return 0.0
         return self._answered[-free] + self.window + _MARGIN - now if free > 0 else _LONG
 
-    def _goes_alone(self, now: float) -> bool:
-        if self._remaining is not None and self._remaining <= self._under_way:
-            return True
-        self._passed |= {
-            (count, seconds) for count, seconds in PUBLISHED if self._answered_within(seconds, count + 1, now)
-        }
-        return any(
-            self._answered_within(seconds, count - self._under_way, now)
+    def _may_be_the_last(self, now: float) -> bool:
+        """Return whether the next request may be the first one too many, by what was published."""
+        self._scouted = {
+            (count, seconds)
             for count, seconds in PUBLISHED
-            if (count, seconds) not in self._passed
-        )
+            if (count, seconds) not in self._passed and self._answered_within(seconds, count - self._under_way, now)
+        }
+        return bool(self._scouted)
+
+    def _back_from_scouting(self) -> bool:
+        """Return whether this thread's request was the one that went ahead, and let the others follow."""
+        if self._scout != threading.get_ident():
+            return False
+        self._scout = None
+        return True
 
 
 _LONG: Final = 60.0  # until an answer comes in, which wakes the waiting

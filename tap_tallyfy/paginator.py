@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from singer_sdk.pagination import PageNumberPaginator
+from singer_sdk.pagination import BaseAPIPaginator
+
+from tap_tallyfy.walk import Window
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -19,18 +23,14 @@ if TYPE_CHECKING:
 
 
 class _Envelope(msgspec.Struct):
-    """What of a response says where it stands in its list; the records themselves are skipped over."""
+    """What of a response says where it stands in its list; the records themselves stay unparsed."""
 
-    data: Any = None
-    meta: Any = None
-
-
-class _RawEnvelope(msgspec.Struct):
     data: list[msgspec.Raw] | dict[str, msgspec.Raw] | None = None
     meta: Any = None
 
 
-_DECODER = msgspec.json.Decoder(_RawEnvelope)
+_DECODER = msgspec.json.Decoder(_Envelope)
+_WHOLE_NUMBER = re.compile(r"(\d{1,15})(\.0*)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -83,22 +83,21 @@ class Pagination:
         """
         if not self.count or not self.paged:
             return False
+        if self.next_link or page < (self.total_pages or 0):
+            return True
         if self.total is None:
-            return self.next_link or self.per_page is None or self.count >= self.per_page
-        read = (page - 1) * size + self.count
-        return read != self.total or self.next_link or page < (self.total_pages or 0)
+            return self.per_page is None or self.count >= min(size, self.per_page)
+        return (page - 1) * size + self.count != self.total
 
 
 def _whole_number(value: object) -> int | None:
     """Return a count the API sent as a number or as a string, or None for anything else."""
-    try:
-        number = int(value) if isinstance(value, (int, float, str)) else -1
-    except (ValueError, OverflowError):
-        return None
-    return number if number >= 0 else None
+    if isinstance(value, (int, float, Decimal, str)) and (match := _WHOLE_NUMBER.fullmatch(str(value))):
+        return int(match[1])
+    return None
 
 
-class ListPaginator(PageNumberPaginator):
+class ListPaginator(BaseAPIPaginator[Window]):
     """Goes from page number to page number to the true end of a list; it never follows a link."""
 
     def __init__(self, start_value: int = 1, page_size: int = 100) -> None:
@@ -108,25 +107,31 @@ class ListPaginator(PageNumberPaginator):
             start_value: Number of the first page to read, from 1.
             page_size: Records asked for a page; a server may send fewer.
         """
-        super().__init__(start_value)
-        self.page_size = page_size
+        super().__init__(Window(start_value, page_size))
+        self._page_size = page_size
+        self._last_rows: list[bytes] = []
 
-    @staticmethod
-    def read(response: requests.Response) -> Pagination:
-        """Return where a response stands in its list.
-
-        Args:
-            response: A list's response; a body that is none reads as an empty page.
-        """
-        try:
-            envelope = _DECODER.decode(response.content)
-        except msgspec.DecodeError:
-            return Pagination(0)
-        return Pagination.read(envelope.meta, len(envelope.data or ()))
+    @override
+    def get_next(self, response: requests.Response) -> Window:
+        return replace(self.current_value, page=self.current_value.page + 1)
 
     @override
     def has_more(self, response: requests.Response) -> bool:
-        pagination = self.read(response)
-        if self.count == 1 and 0 < pagination.count < self.page_size:
-            self.page_size = pagination.count  # the server's own page size, or the list's only page
-        return pagination.more_after(self.current_value, self.page_size)
+        """Return whether to ask for a further page.
+
+        Args:
+            response: A page; a body that is no list reads as an empty one.
+        """
+        try:
+            envelope = _DECODER.decode(response.content)
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        data = envelope.data or ()
+        rows = [bytes(row) for row in (data.values() if isinstance(data, dict) else data)]
+        pagination = Pagination.read(envelope.meta, len(rows))
+        if rows == self._last_rows:
+            return False  # an endpoint that ignores `page` would send the same for ever
+        self._last_rows = rows
+        if self.count == 1 and 0 < pagination.count < self._page_size:
+            self._page_size = pagination.count  # the server's own page size, or the list's only page
+        return pagination.more_after(self.current_value.page, self._page_size)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ORDERS: Final = {"-last_updated": "last_updated", "-updated_at": "last_updated", "-created_at": "created_at"}
 
 #: Pages read side by side before the head of the list is looked at again: one request in so many is the price.
-STRETCH: Final = 40
+STRETCH: Final = 100
 #: The longest list asked for in one response, in records, when nothing else helps.
 LARGEST_WHOLE: Final = 20_000
 

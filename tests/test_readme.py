@@ -161,7 +161,8 @@ def sentences() -> Iterator[str]:
 def spoken(node: ast.AST) -> list[ast.expr]:
     """The expressions of a syntax node that people come to read."""
     if isinstance(node, ast.Assign):
-        names = {getattr(target, "id", getattr(target, "attr", None)) for target in node.targets}
+        inside = [inner for target in node.targets for inner in ast.walk(target)]
+        names = {getattr(inner, "id", getattr(inner, "attr", None)) for inner in inside}
         return [node.value] if "msg" in names else list(parts(node.value)) if names & {"_unsure", "reason"} else []
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return node.args[:1] if node.func.attr in {"warning", "error"} else []

@@ -47,6 +47,8 @@ MAX_REFUSALS: Final = 20
 
 _Answer = TypeVar("_Answer")
 
+#: Seconds an answer takes from which on it pays to read others meanwhile.
+_WORTH_A_THREAD: Final = 0.02
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 30.0
 _PASSING: Final = (
@@ -166,26 +168,23 @@ class TallyfyStream(RESTStream[Window], ABC):
         """
         return self._tried(self._send, window)
 
-    def fetch_parsed(self, window: Window) -> tuple[requests.Response, Any]:
-        """Return the API's answer and its parsed body; an answer that is not JSON is tried again like a failed one.
+    def fetch_parsed(self, window: Window, parse: Callable[[requests.Response], _Answer]) -> _Answer:
+        """Return what the API's answer says; an answer that cannot be parsed is tried again like a failed one.
 
         Args:
             window: The page.
+            parse: Makes something of an answer; raises `RetriableAPIError` if it is not JSON.
 
         Raises:
-            FatalAPIError: If the API refuses, or does not answer with JSON after all tries.
+            FatalAPIError: If the API refuses.
+            RetriableAPIError: If it does not answer with JSON after all tries.
         """
-
-        def send(window: Window) -> tuple[requests.Response, Any]:
-            response = self._send(window)
-            return response, self.parse_body(response)
-
-        return self._tried(send, window)
+        return self._tried(lambda window: parse(self._send(window)), window)
 
     def fetch_ahead(self, windows: Iterable[Window]) -> Iterator[tuple[Window, requests.Response]]:
         """Yield the answers to several requests in their order, with up to `concurrency` of them under way.
 
-        As many are sent ahead as it takes not to wait: where answers come faster than they are used, that is one.
+        Where answers come at once, threads would cost more than they save: then one is sent after the other.
 
         Args:
             windows: The pages.
@@ -193,15 +192,19 @@ class TallyfyStream(RESTStream[Window], ABC):
         Raises:
             FatalAPIError: If the API refuses, or does not answer after all tries.
         """
-        waiting, ahead = iter(windows), 1
-        under_way = deque(map(self._start, islice(waiting, ahead)))
+        waiting = iter(windows)
+        for window in waiting:
+            started = time.monotonic()
+            response = self.fetch(window)
+            waited = time.monotonic() - started
+            yield window, response
+            if waited > _WORTH_A_THREAD:
+                break
+        under_way = deque(map(self._start, islice(waiting, self.config["concurrency"])))
         while under_way:
             window, answer = under_way.popleft()
-            if not answer.done():
-                ahead = min(2 * ahead, self.config["concurrency"])
-                under_way.extend(map(self._start, islice(waiting, ahead - 1 - len(under_way))))
             response = answer.result()
-            under_way.extend(map(self._start, islice(waiting, ahead - len(under_way))))
+            under_way.extend(map(self._start, islice(waiting, 1)))
             yield window, response
 
     def _start(self, window: Window) -> tuple[Window, Future[requests.Response]]:

@@ -16,7 +16,8 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.streams.rest import HTTPRequest
 
 from tap_tallyfy.client import RefusedFilterError, TallyfyStream, server_time
-from tap_tallyfy.contract import CONTRACT, RecordSchema
+from tap_tallyfy.contract import CONTRACT, EXTRA, RecordSchema
+from tap_tallyfy.exact import ExactDecoder
 from tap_tallyfy.paginator import Pagination
 from tap_tallyfy.progress import Progress
 from tap_tallyfy.records import Misfit, Normaliser, date_time, json_type
@@ -237,19 +238,24 @@ class ListStream(TallyfyStream, ABC):
         """
         if response is not None:
             try:
-                return self._page(window, response, self.parse_body(response))
+                return self._page(window, response)
             except RetriableAPIError as error:
                 self.logger.warning("A page is asked for again: %s", error)
-        return self._page(window, *self.fetch_parsed(window))
+        return self.fetch_parsed(window, lambda answer: self._page(window, answer))
 
-    def _page(self, window: Window, response: requests.Response, body: object) -> Page:
-        rows, meta = self._rows(body), body.get("meta") if isinstance(body, dict) else None
-        if not self._checked:
+    def _page(self, window: Window, response: requests.Response) -> Page:
+        records, meta = (self._exact and self._exact(response.content)) or self._normalised(response)
+        return Page(window, records, Pagination.read(meta, len(records)), server_time(response))
+
+    def _normalised(self, response: requests.Response) -> tuple[list[Record], object]:
+        body = self.parse_body(response)
+        rows = self._rows(body)
+        if rows and not self._checked:
             self._checked = True
             self._report_drift(rows)
-        return Page(
-            window, [self._record(row) for row in rows], Pagination.read(meta, len(rows)), server_time(response)
-        )
+            if not self._wrapped and rows[0].keys() <= self.effective_schema["properties"].keys() - {EXTRA}:
+                self._exact = ExactDecoder(self.effective_schema, rows[0])
+        return [self._record(row) for row in rows], body.get("meta") if isinstance(body, dict) else None
 
     def _rows(self, body: object) -> list[Record]:
         rows = body.get("data") if isinstance(body, dict) else body
@@ -286,6 +292,7 @@ class ListStream(TallyfyStream, ABC):
     # Reports: by path and type, never by value
 
     _checked = False
+    _exact: ExactDecoder | None = None
 
     def _report_drift(self, rows: Sequence[Record]) -> None:
         contract = CONTRACT.fetch_schema(self.path)

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     Convert = Callable[[Any], Any]
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,9})?", re.ASCII)  # longer exponents no decimal can have
+_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
+_USUAL_DATE_TIME = re.compile(rf"\d{{4}}-\d\d-\d\dT{_TIME}:[0-5]\d\.\d{{3}}Z", re.ASCII)
 _DATE_TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d+))?)?\s?(Z|[+-]\d\d:?\d\d)?", re.ASCII | re.IGNORECASE
+    rf"(\d{{4}}-\d\d-\d\d)(?:[T ]({_TIME}(?::[0-5]\d)?)(?:\.(\d+))?)?\s?(Z|[+-]\d\d:?\d\d)?", re.ASCII | re.IGNORECASE
 )
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
-_LARGEST_INTEGER: Final = 2**63 - 1
+#: The largest integer that fits a column of any target.
+LARGEST_INTEGER: Final = 2**63 - 1
 _MILLISECONDS: Final = 3
-_USUAL_LENGTH: Final = len("2025-01-15T10:00:00.000Z")
+_TO_THE_SECOND: Final = len("2025-01-15T10:00:00")
 
 
 class Misfit(Exception):  # noqa: N818 - no failure: it says that a value goes to `_extra`
@@ -46,9 +49,9 @@ def date_time(value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise Misfit
-    if len(value) == _USUAL_LENGTH and value[7] == "-" and value[10] == "T" and value[19] == "." and value[23] == "Z":
+    if _USUAL_DATE_TIME.fullmatch(value):
         try:
-            datetime.fromisoformat(value[:23])
+            datetime.fromisoformat(value[:_TO_THE_SECOND])
         except ValueError:
             raise Misfit from None
         return value
@@ -77,15 +80,23 @@ def _integer(value: object) -> int | None:
     if value is None or value == "":
         return None
     if isinstance(value, str) and _INTEGER.fullmatch(value) and value != "-0":
-        value = int(value) if len(value) <= len(str(-_LARGEST_INTEGER)) else value
+        value = int(value) if len(value) <= len(str(-LARGEST_INTEGER)) else value
     elif isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 19 and value == int(value):  # noqa: PLR2004
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not -_LARGEST_INTEGER - 1 <= value <= _LARGEST_INTEGER:
+    if not isinstance(value, int) or isinstance(value, bool) or not -LARGEST_INTEGER - 1 <= value <= LARGEST_INTEGER:
         raise Misfit
     return value
 
 
-def _number(value: object) -> int | Decimal | None:
+def number(value: object) -> int | Decimal | None:
+    """Return a number, or null for `""`.
+
+    Args:
+        value: What the API sent; a string of digits is a number.
+
+    Raises:
+        Misfit: If it is none, or too large for a double.
+    """
     if value is None or value == "":
         return None
     if isinstance(value, str) and _NUMBER.fullmatch(value):
@@ -137,7 +148,7 @@ def _array(convert_item: Convert | None) -> Convert:
 _SCALARS: Final[Mapping[str, Convert]] = {
     "string": _string,
     "integer": _integer,
-    "number": _number,
+    "number": number,
     "boolean": _boolean,
 }
 

@@ -20,18 +20,19 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
 
 demo: .venv/ready .venv-meltano/ready ## Sync a sandbox account, or the real one, into DuckDB and show what is there
-	@$(BIN)/python -m demo.report
+	@$(BIN)/python -m sandbox.demo
 
 test: lint .venv-meltano/plugins ## Run every check
-	$(BIN)/coverage run --branch --source=tap_tallyfy -m pytest
+	$(BIN)/python -m pytest
 
-coverage: ## Show which lines the last run of every check did not reach
-	@$(BIN)/coverage report --show-missing
+coverage: .venv-meltano/plugins .venv/ready ## Run the tests and show which lines they do not reach; takes longer
+	$(BIN)/coverage run --branch --source=tap_tallyfy -m pytest
+	$(BIN)/coverage report --show-missing
 
 lint: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy tap_tallyfy sandbox tests demo
+	$(BIN)/mypy
 
 bench: .venv/ready ## Measure the tap beside other ways to read the same list, and write down the results
 	@$(BIN)/python -m benchmarks

@@ -205,13 +205,7 @@ def account(behaviour: Behaviour | None = None, runs: int = 300, seed: int = 5) 
         pytest.param(
             {"archived": "status", "shuffle_ties": True, "per_page_cap": 10}, {"concurrency": 1}, id="ties-and-cap"
         ),
-        pytest.param({}, {"concurrency": 4, "page_size": 20}, id="by-last-change-side-by-side"),
-        pytest.param({"sort": "created_at"}, {"concurrency": 4, "page_size": 20}, id="by-creation-side-by-side"),
-        pytest.param(
-            {"archived": "status", "shuffle_ties": True, "per_page_cap": 10},
-            {"concurrency": 4, "page_size": 20},
-            id="ties-and-cap-side-by-side",
-        ),
+        pytest.param({"sort": "created_at"}, {"concurrency": 4}, id="by-creation-side-by-side"),
     ],
 )
 def test_the_table_equals_the_account_although_people_work_in_it_between_any_two_requests(
@@ -245,14 +239,14 @@ def test_the_table_equals_the_account_although_people_work_in_it_between_any_two
 
 
 def fail(sandbox: Sandbox, _: Warehouse) -> None:
-    sandbox.faults = [Fault("status", 500)] * 6
+    sandbox.faults = [Fault("status", 403)]
 
 
 def stop(_: Sandbox, warehouse: Warehouse) -> None:
     os.kill(warehouse.tap_pid, signal.SIGTERM)
 
 
-@pytest.mark.parametrize(("breakage", "code"), [(fail, 1), (stop, 128 + signal.SIGTERM)], ids=["500", "SIGTERM"])
+@pytest.mark.parametrize(("breakage", "code"), [(fail, 1), (stop, 128 + signal.SIGTERM)], ids=["403", "SIGTERM"])
 def test_a_sync_that_breaks_off_moves_no_bookmark_and_the_next_one_repairs_what_it_left(
     postgres: Postgres, tmp_path: Path, breakage: Callable[[Sandbox, Warehouse], None], code: int
 ) -> None:

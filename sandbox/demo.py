@@ -2,7 +2,7 @@
 
 With TAP_TALLYFY_ACCESS_TOKEN and TAP_TALLYFY_ORG_ID set it is the real account, otherwise a sandbox of 1,000 processes.
 """
-# ruff: noqa: INP001, S603, T201
+# ruff: noqa: S603
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def count_listed(token: str, org_id: str) -> int | None:
 def change(sandbox: Sandbox) -> None:
     """Change 25 processes, the same ones each time: 15 touched, 5 archived, 5 launched."""
     open_runs = sorted(run_id for run_id, run in sandbox.runs.items() if run["archived_at"] is None)
-    chosen = Random(1).sample(open_runs, 20)  # noqa: S311
+    chosen = Random(1).sample(open_runs, 20)
     for run_id in chosen[:15]:
         sandbox.touch(run_id, summary="Touched between two syncs")
     for run_id in chosen[15:]:

@@ -23,7 +23,7 @@ demo: .venv/ready .venv-meltano/ready ## Sync a sandbox account, or the real one
 	@$(BIN)/python -m sandbox.demo
 
 test: lint .venv-meltano/plugins ## Run every check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
 coverage: .venv-meltano/plugins .venv/ready ## Run the tests and show which lines they do not reach; takes longer
 	$(BIN)/coverage run --branch --source=tap_tallyfy -m pytest

@@ -10,7 +10,7 @@ from abc import ABC
 from collections import deque
 from concurrent.futures import Future
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http import HTTPStatus
@@ -59,6 +59,8 @@ _PASSING: Final = (
 )
 # Numbers with a point become decimals: no digit the API sent is lost.
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
+# The last one is for an exponent that no decimal can have.
+_NOT_JSON: Final = (ValueError, RecursionError, InvalidOperation)
 
 
 class RefusedFilterError(FatalAPIError):
@@ -231,7 +233,7 @@ class TallyfyStream(RESTStream[Window], ABC):
         """
         try:
             return _DECODER.decode(response.content)
-        except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
+        except _NOT_JSON:
             msg = f"{self._request_name(response)} was answered with something that is not JSON; check 'api_url'."
             raise RetriableAPIError(msg, response) from None
 
@@ -369,7 +371,7 @@ def _retry_after(response: requests.Response) -> float | None:
 def _error_body(response: requests.Response) -> dict[str, Any]:
     try:
         body = _DECODER.decode(response.content)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
+    except _NOT_JSON:
         return {}
     return body if isinstance(body, dict) else {}
 

@@ -253,7 +253,8 @@ class ListStream(TallyfyStream, ABC):
         if rows and not self._checked:
             self._checked = True
             self._report_drift(rows)
-            if not self._wrapped and rows[0].keys() <= self.effective_schema["properties"].keys() - {EXTRA}:
+            usual = {*self.primary_keys, self.replication_key} - {None}
+            if not self._wrapped and usual <= rows[0].keys() <= self.effective_schema["properties"].keys() - {EXTRA}:
                 self._exact = ExactDecoder(self.effective_schema, rows[0])
         return [self._record(row) for row in rows], body.get("meta") if isinstance(body, dict) else None
 
@@ -279,6 +280,8 @@ class ListStream(TallyfyStream, ABC):
         if not record.get("id"):
             msg = f"The API sent a record of '{self.name}' without an 'id', which no target can keep; ask its support."
             raise FatalSyncError(msg)
+        if self.replication_key:
+            record.setdefault(self.replication_key, None)  # the SDK looks it up in every record
         return record
 
     @cached_property

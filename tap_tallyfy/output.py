@@ -43,20 +43,23 @@ class LineWriter(MsgSpecWriter):
         Raises:
             OutputError: If the output is closed or full.
         """
-        line = self.format_message(message)
+        line = bytes(self.format_message(message))
         self._start = self._position() if self._start is None else self._start
         self._writing = True
         try:
-            output = sys.stdout.buffer
-            output.write(line)
+            output, rest = sys.stdout.buffer, line
+            while rest:  # an unbuffered output may take a part only
+                rest = rest[output.write(rest) or 0 :]
             output.flush()
+            self._written += len(line)
         except OSError as error:
             self._drop_part_of_line()
+            if self._exit_code is not None:  # whoever stopped this process may have stopped the target as well
+                sys.exit(self._exit_code)
             msg = f"Messages cannot be written ({error.strerror}); check the target, or the disk the output goes to."
             raise OutputError(msg) from None
         finally:
             self._writing = False
-        self._written += len(line)
         if self._exit_code is not None:
             sys.exit(self._exit_code)
 
@@ -77,11 +80,11 @@ class LineWriter(MsgSpecWriter):
     def _position() -> int:
         """Return where in its file the output begins, or -1 where it is no file."""
         try:
-            output = sys.stdout.fileno()
-            status = os.fstat(output)
-            return os.lseek(output, 0, os.SEEK_CUR) if stat.S_ISREG(status.st_mode) else -1
+            status = os.fstat(sys.stdout.fileno())
         except OSError:  # io.UnsupportedOperation is one
             return -1
+        # Not the position: that of a file opened to append to is 0 until something is written.
+        return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
     def _drop_part_of_line(self) -> None:
         """Take back the part of a line that a full disk still took, and write nothing more at exit."""

@@ -124,7 +124,7 @@ class ListPaginator(BaseAPIPaginator[Window]):
         """
         try:
             envelope = _DECODER.decode(response.content)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
         data = envelope.data or ()
         rows = [bytes(row) for row in (data.values() if isinstance(data, dict) else data)]

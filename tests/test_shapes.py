@@ -1,0 +1,268 @@
+"""Odd answers, through the whole process: what leaves it is valid, complete, and says what was odd."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+
+from sandbox import Behaviour, Fault, Sandbox
+from tests.tap import Result, run_tap
+
+MARKER = "WHAT-THE-API-SENT"
+ID = "0123456789abcdef0123456789abcdef"
+
+
+def sync(sandbox: Sandbox, **settings: Any) -> Result:
+    """Sync with success, and check that every record is valid against the schema that went before it."""
+    result = run_tap(sandbox, **settings)
+    assert "Traceback" not in result.stderr
+    assert result.code == 0, result.stderr
+    (schema,) = [message["schema"] for message in result.schemas]
+    validator = Draft202012Validator(schema, format_checker=FormatChecker(["date-time"]))
+    for line in result.lines:
+        message = json.loads(line, parse_float=Decimal)
+        if message["type"] == "RECORD":
+            assert list(validator.iter_errors(message["record"])) == []
+    return result
+
+
+def sync_rows(*rows: dict[str, Any], **settings: Any) -> Result:
+    with Sandbox(data=[{"id": f"{number:032x}", **row} for number, row in enumerate(rows)]) as sandbox:
+        return sync(sandbox, **settings)
+
+
+def run_body(body: bytes) -> Result:
+    """Sync an account whose list is answered with this body."""
+    with Sandbox(runs=0) as sandbox:
+        sandbox.faults = [Fault("body", body)]
+        return run_tap(sandbox, runs={"archived": "exclude"})
+
+
+def sync_body(body: bytes) -> Result:
+    with Sandbox(runs=0) as sandbox:
+        sandbox.faults = [Fault("body", body)]
+        return sync(sandbox, runs={"archived": "exclude"})
+
+
+def warnings(result: Result) -> list[str]:
+    """Return the warnings of the tap, without the one the SDK gives at any sync of a stream that is not sorted."""
+    given = [line.split(" | ", 3)[3] for line in result.stderr.splitlines() if "| WARNING" in line]
+    return [text for text in given if not text.startswith("Stream is assumed to be unsorted")]
+
+
+MIXED: list[dict[str, Any]] = [
+    {
+        "increment_id": "5012",
+        "checklist_id": 77,
+        "started_by": "1001",
+        "late_tasks": "",
+        "starred": "false",
+        "due_soon": 1,
+        "is_public": "TRUE",
+        "progress": [],
+        "custom_fields": [],
+        "users": {},
+        "groups": None,
+        "collaborators": ["1", 2],
+        "created_at": "2025-01-15 10:00:00",
+        "last_updated": "2025-01-15T10:00:00+05:00",
+        "due_date": "",
+        "max_task_deadline": "2025-01-15",
+    },
+    {
+        "increment_id": MARKER,
+        "name": [MARKER],
+        "starred": MARKER,
+        "users": [{"id": 1, "name": MARKER}],
+        "groups": MARKER,
+        "progress": {"complete": MARKER},
+        "custom_fields": [MARKER],
+        "due_date": "0000-00-00 00:00:00",
+        "completed_at": "-0001-11-30T00:00:00.000Z",
+        "last_updated": "2025-01-16T10:00:00.000Z",
+        "brand_new": {MARKER: [MARKER, None, {}]},
+        "_extra": {"id": MARKER},
+    },
+    {"last_updated": None},
+    {
+        "last_updated": "2025-01-14T10:00:00Z",
+        "summary": 12,
+        "status": 3,
+        "type": None,
+        "prerun": {"f": [MARKER, {"a": 1}]},
+    },
+]
+
+
+def test_what_can_be_converted_is() -> None:
+    result = sync_rows(*MIXED)
+    records = {record["id"]: record for record in result.records}
+    assert len(records) == len(MIXED) == len(result.records)
+    assert records[f"{0:032x}"] == {
+        "id": f"{0:032x}",
+        "increment_id": 5012,
+        "checklist_id": "77",
+        "started_by": 1001,
+        "late_tasks": None,
+        "starred": False,
+        "due_soon": True,
+        "is_public": True,
+        "progress": {},
+        "custom_fields": {},
+        "users": [],
+        "groups": None,
+        "collaborators": [1, 2],
+        "created_at": "2025-01-15T10:00:00.000Z",
+        "last_updated": "2025-01-15T05:00:00.000Z",
+        "due_date": None,
+        "max_task_deadline": "2025-01-15T00:00:00.000Z",
+        "_extra": None,
+    }
+    assert records[f"{3:032x}"]["summary"] == "12"
+    assert records[f"{3:032x}"]["prerun"] == {"f": [MARKER, {"a": 1}]}
+
+
+def test_what_fits_no_column_is_kept_and_reported_once_without_its_value() -> None:
+    result = sync_rows(*MIXED, *MIXED[1:2] * 3)
+    row = MIXED[1]
+    odd = [record for record in result.records if record["_extra"]]
+    assert len(odd) == 4
+    for record in odd:
+        assert record["_extra"] == {name: value for name, value in row.items() if name != "last_updated"}
+        assert {
+            name: record[name] for name in row if name not in {"last_updated", "brand_new", "_extra"}
+        } == dict.fromkeys(row.keys() - {"last_updated", "brand_new", "_extra"})
+    (unknown,) = [text for text in warnings(result) if "the schema does not know" in text]
+    assert "'brand_new'" in unknown
+    assert "'_extra'" in unknown
+    (misfits,) = [text for text in warnings(result) if "fit no column" in text]
+    for name in (
+        "'increment_id' (string)",
+        "'name' (array)",
+        "'users' (array)",
+        "'progress' (object)",
+        "'due_date' (string)",
+    ):
+        assert name in misfits
+    assert MARKER not in result.stderr
+
+
+def test_a_departure_from_the_contract_is_reported_by_place_and_type() -> None:
+    result = sync_rows(*MIXED)
+    (drift,) = [text for text in warnings(result) if "departs from its contract" in text]
+    assert drift.count("(") <= 10
+    for place in ("checklist_id (integer against type)", "collaborators.* (string against type)"):
+        assert place in drift
+    assert MARKER not in result.stderr
+
+
+@pytest.mark.parametrize("date_format", ["ms", "z", "offset"])
+def test_an_api_that_keeps_its_contract_gives_no_warning(date_format: str) -> None:
+    with Sandbox(runs=150, seed=11, behaviour=Behaviour(date_format=date_format)) as sandbox:
+        result = sync(sandbox)
+        assert result.ids == sandbox.runs.keys()
+    assert warnings(result) == []
+    assert result.errors == []
+    assert all(record["_extra"] is None for record in result.records)
+
+
+def test_an_unknown_field_costs_one_warning_whatever_the_number_of_rows() -> None:
+    result = sync_rows(
+        *({"brand_new": number, "last_updated": "2025-01-15T10:00:00Z"} for number in range(30)), page_size=10
+    )
+    assert sorted(record["_extra"]["brand_new"] for record in result.records) == list(range(30))
+    (warning,) = warnings(result)
+    assert "'brand_new'" in warning
+
+
+def test_no_digit_is_lost() -> None:
+    numbers = b"12345678901234567890123", b"0.1234567890123456789", b"1e400", b"-0.10", b"9223372036854775807"
+    fields = b'"late_tasks": %b, "progress": {"percent": %b}, "new": [%b, %b], "increment_id": %b' % numbers
+    result = sync_body(b'{"data": [{"id": "a", "starred": 1, %b}]}' % fields)
+    (line,) = [line for line in result.lines if '"RECORD"' in line]
+    record = json.loads(line, parse_float=str)["record"]
+    assert record["late_tasks"] is None
+    assert record["_extra"] == {"late_tasks": 12345678901234567890123, "new": ["1E+400", "-0.10"]}
+    assert record["progress"] == {"percent": "0.1234567890123456789"}
+    assert record["increment_id"] == 9223372036854775807
+
+
+def test_a_large_number_in_an_object_is_kept() -> None:
+    result = sync_body(b'{"data": [{"id": "a", "prerun": {"x": 123456789012345678901234567890}}]}')
+    (record,) = result.records
+    assert record["prerun"] == {"x": 123456789012345678901234567890}
+
+
+ROWS = b'{"id": "a", "last_updated": "2025-01-15T10:00:00Z"}, {"id": 7, "last_updated": "2025-01-14T10:00:00Z"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "ids"),
+    [
+        (b'{"data": [%b], "meta": {"pagination": {"total": 2}}}' % ROWS, {"a", "7"}),
+        (b'{"data": [%b]}' % ROWS, {"a", "7"}),
+        (b'{"data": [%b], "meta": null}' % ROWS, {"a", "7"}),
+        (b'{"data": [%b], "meta": []}' % ROWS, {"a", "7"}),
+        (b'{"data": [%b], "meta": {"pagination": []}}' % ROWS, {"a", "7"}),
+        (b'{"data": [%b], "new": {"at": ["the top"]}}' % ROWS, {"a", "7"}),
+        (b"[%b]" % ROWS, {"a", "7"}),
+        (b'{"data": {"0": {"id": "a"}, "2": {"id": "b"}}}', {"a", "b"}),
+        (b'{"data": []}', set()),
+        (b'{"data": {}}', set()),
+        (b"[]", set()),
+        (b' \n{"data" : [ %b ] }\r\n' % ROWS, {"a", "7"}),
+        (b'{"data": [{"id": "a", "name": "first", "name": "last"}]}', {"a"}),
+        (b'{"data": [{"id": "\\u00fc\\ud83d\\ude00 \\u2028\\u0000", "name": "a\\nb"}]}', {"ü😀 \u2028\0"}),
+        (b'{"data": [{"id": "a", "new": %b1%b}]}' % (b"[" * 200, b"]" * 200), {"a"}),
+    ],
+)
+def test_envelopes(body: bytes, ids: set[str]) -> None:
+    assert sync_body(body).ids == ids
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        (b'{"data": null}', "'data'"),
+        (b"{}", "'data'"),
+        (b"null", "'data'"),
+        (b'"text"', "'data'"),
+        (b"7", "'data'"),
+        (b'{"data": "text"}', "'data'"),
+        (b'{"data": {"id": "a"}}', "'data'"),
+        (b'{"data": {"0": {"id": "a"}, "x": {"id": "b"}}}', "'data'"),
+        (b'{"data": [1, "a", null]}', "'data'"),
+        (b'{"data": [{"id": "a"}, null]}', "'data'"),
+        (b'{"data": [[]]}', "'data'"),
+        (b'{"data": [{}]}', "'id'"),
+        (b'{"data": [{"id": "a"}, {"name": "b"}]}', "'id'"),
+        (b'{"data": [{"id": null}]}', "'id'"),
+        (b'{"data": [{"id": ""}]}', "'id'"),
+        (b'{"data": [{"id": {"x": 1}}]}', "'id'"),
+        (b'{"data": [{"id": true}]}', "'id'"),
+    ],
+)
+def test_an_answer_without_records_is_an_error_of_one_sentence(body: bytes, word: str) -> None:
+    result = run_body(body)
+    assert result.code == 1
+    assert "Traceback" not in result.stderr
+    (sentence,) = result.errors
+    assert word in sentence
+    assert result.states == []
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("empty_as_list", [False, True])
+def test_related_data_arrives_in_one_shape(*, wrapped: bool, empty_as_list: bool) -> None:
+    behaviour = Behaviour(wrapped=wrapped, empty_object_as_list=empty_as_list)
+    with Sandbox(runs=40, seed=2, behaviour=behaviour) as sandbox:
+        result = sync(sandbox, runs={"with": ["tags", "checklist", "tasks"]})
+        assert result.ids == sandbox.runs.keys()
+    assert any(record["tags"] for record in result.records)
+    assert all(isinstance(record["tags"], list) for record in result.records)
+    assert all(record["checklist"] is None or "data" not in record["checklist"] for record in result.records)
+    assert all(record["_extra"] is None for record in result.records)

@@ -1,0 +1,259 @@
+"""Answers of any kind: the tap syncs, or fails with an error of its own; it never breaks."""
+
+from __future__ import annotations
+
+import copy
+import json
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, FormatChecker
+from singer_sdk.exceptions import SingerSDKError
+
+from sandbox import Behaviour, Fault, Sandbox
+from tap_tallyfy import client
+from tap_tallyfy.contract import CONTRACT
+from tap_tallyfy.tap import TapTallyfy
+from tests.model import Collector
+from tests.tap import run_tap, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hypothesis.strategies import DrawFn, SearchStrategy
+
+PATH = "/organizations/{org_id}/runs"
+ENVELOPE = CONTRACT.operation(PATH)["responses"]["200"]["content"]["application/json"]["schema"]
+
+ENCODER = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
+
+IDS = st.sampled_from([f"{number:032x}" for number in range(12)])
+JSON = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.sampled_from([2**63, 2**64, -(2**70), 10**400]),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(max_size=8),
+        st.sampled_from(["", "0", "true", "0000-00-00", "1e999", "9" * 5000, "\0", "\u2028"]),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4) | IDS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in schema:
+        found: Any = CONTRACT.spec
+        for part in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        schema = found
+    return schema
+
+
+@st.composite
+def conforming(draw: DrawFn, schema: dict[str, Any]) -> Any:  # noqa: C901, PLR0911 - one case for each type
+    """A value the contract allows."""
+    schema = resolved(schema)
+    for choice in ("oneOf", "anyOf"):
+        if choice in schema:
+            return draw(conforming(draw(st.sampled_from(schema[choice]))))
+    if "enum" in schema:
+        return draw(st.sampled_from(schema["enum"]))
+    kinds = schema.get("type", ["string", "integer", "null"])
+    match draw(st.sampled_from(kinds if isinstance(kinds, list) else [kinds])):
+        case "object":
+            parts = schema.get("properties", {})
+            kept = [name for name in parts if name in schema.get("required", ()) or draw(st.integers(0, 3))]
+            return {name: draw(conforming(parts[name])) for name in kept}
+        case "array":
+            return [draw(conforming(schema.get("items", {}))) for _ in range(draw(st.integers(0, 3)))]
+        case "string" if schema.get("format") == "date-time":
+            return f"{draw(st.datetimes()):%Y-%m-%dT%H:%M:%S}.000Z".rjust(24, "0")
+        case "string":
+            return draw(st.text(max_size=6))
+        case "integer":
+            return draw(st.integers(0, 50))
+        case "number":
+            return draw(st.integers(0, 100) | st.floats(0, 100))
+        case "boolean":
+            return draw(st.booleans())
+    return None
+
+
+@st.composite
+def pages(draw: DrawFn) -> Any:
+    """A page the contract allows; ids repeat among pages, as they do in a list that moves."""
+    page = draw(conforming(ENVELOPE))
+    for row in page["data"]:
+        row["id"] = draw(IDS)
+    return page
+
+
+@st.composite
+def damaged(draw: DrawFn) -> Any:
+    """A page with some of its parts taken away, doubled or replaced."""
+    page = copy.deepcopy(draw(pages()))
+    for _ in range(draw(st.integers(1, 4))):
+        found = list(places(page))
+        if not found:
+            break
+        holder, key = draw(st.sampled_from(found))
+        match draw(st.sampled_from(["delete", "replace", "nest", "list", "rename", "stringify"])):
+            case "delete":
+                del holder[key]
+            case "replace":
+                holder[key] = draw(JSON)
+            case "nest":
+                holder[key] = {draw(st.sampled_from(["data", "0", "x"])): holder[key]}
+            case "list":
+                holder[key] = [holder[key], holder[key]]
+            case "rename" if isinstance(holder, dict):
+                holder[draw(st.text(max_size=5))] = holder.pop(key)
+            case "stringify":
+                holder[key] = json.dumps(holder[key])
+    return page
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place in a value where something is, as what holds it and under which key."""
+    keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield value, key
+        yield from places(value[key])
+
+
+def encoded(page: Any, encoding: str) -> bytes:
+    return json.dumps(page, ensure_ascii=False).encode(encoding, "replace")
+
+
+@st.composite
+def broken(draw: DrawFn) -> bytes:
+    """A page as bytes that went wrong on their way."""
+    body = encoded(draw(pages()), draw(st.sampled_from(["utf-8", "utf-16", "latin-1", "utf-8-sig"])))
+    where = draw(st.integers(0, len(body)))
+    match draw(st.sampled_from(["cut", "insert", "overwrite", "double", "as it is"])):
+        case "cut":
+            return body[:where]
+        case "insert":
+            return body[:where] + draw(st.binary(max_size=4)) + body[where:]
+        case "overwrite":
+            return body[:where] + draw(st.binary(max_size=4)) + body[where + 4 :]
+        case "double":
+            return body + body
+    return body
+
+
+BODIES: SearchStrategy[bytes] = st.one_of(
+    pages().map(lambda page: encoded(page, "utf-8")),
+    damaged().map(lambda page: encoded(page, "utf-8")),
+    damaged().map(lambda page: encoded(page, "utf-8")),
+    JSON.map(lambda value: encoded(value, "utf-8")),
+    broken(),
+    st.binary(max_size=20),
+)
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[Sandbox]:
+    """An account that is answered for with what a test makes up, and then with what it holds."""
+    with pytest.MonkeyPatch.context() as patch, Sandbox(runs=12, behaviour=Behaviour(per_page_cap=5)) as sandbox:
+        patch.setattr(client, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: 0.0))
+        patch.setattr(client, "MAX_TRIES", 2)
+        yield sandbox
+
+
+def sync(sandbox: Sandbox, bodies: list[bytes | None], **config: Any) -> bool:
+    """Sync in this process; return whether that went well, and check all that was emitted."""
+    sandbox.faults = [body if body is None else Fault("body", body) for body in bodies]
+    before = len(sandbox.requests)
+    writer = Collector()
+    tap = TapTallyfy(config=settings_for(sandbox, **config), message_writer=writer)
+    try:
+        tap.sync_all()
+        well = True
+    except SingerSDKError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017 - neither success nor failure is expected
+        well = False
+    assert len(sandbox.requests) - before < 200
+    validators: dict[str, Draft202012Validator] = {}
+    for message in writer.messages:
+        line = ENCODER.encode(message)
+        written = json.loads(line, parse_float=Decimal)
+        if message["type"] == "SCHEMA":
+            checker = FormatChecker(["date-time"])
+            validators[message["stream"]] = Draft202012Validator(message["schema"], format_checker=checker)
+        elif message["type"] == "RECORD":
+            assert list(validators[message["stream"]].iter_errors(written["record"])) == []
+    return well
+
+
+SLOW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@SLOW
+@given(st.lists(st.none() | BODIES, min_size=1, max_size=6), st.sampled_from([1, 4]))
+def test_only_errors_of_its_own_escape(account: Sandbox, bodies: list[bytes | None], concurrency: int) -> None:
+    sync(account, bodies, concurrency=concurrency, page_size=5)
+
+
+@SLOW
+@given(st.lists(damaged(), min_size=1, max_size=4), st.sampled_from(["include", "exclude", "only"]))
+def test_damaged_pages_one_after_the_other(account: Sandbox, made: list[Any], archived: str) -> None:
+    related = ["checklist", "tags", "tasks", "folders", "permissions"]
+    bodies: list[bytes | None] = [encoded(page, "utf-8") for page in made]
+    sync(account, bodies, page_size=5, runs={"archived": archived, "with": related})
+
+
+@settings(SLOW, max_examples=50)
+@given(st.lists(pages(), min_size=1, max_size=3))
+def test_a_page_the_contract_allows_needs_no_extra(account: Sandbox, made: list[Any]) -> None:
+    for page in made:
+        page["meta"] = {"pagination": {"total": len(page["data"])}}
+    account.faults = []
+    bodies: list[bytes | None] = [encoded(page, "utf-8") for page in made]
+    sync(account, bodies)
+
+
+def test_the_account_itself_can_be_read(account: Sandbox) -> None:
+    assert sync(account, [])
+
+
+RUN = b'{"id": "a", "last_updated": "2025-01-15T10:00:00Z"}'
+WORST: dict[str, list[bytes]] = {
+    "a number no decimal can hold": [b'{"data": [{"id": "a", "new": 1e99999999999999999999999}]}'],
+    "a number of 5,000 digits": [b'{"data": [{"id": "a", "late_tasks": ' + b"9" * 5000 + b"}]}"],
+    "a number with a large exponent": [b'{"data": [{"id": "a", "progress": {"percent": 1e999999999999999999}}]}'],
+    "a text with one": [b'{"data": [{"id": "a", "progress": {"percent": "1e99999999999999999999"}}]}'],
+    "half a surrogate": [b'{"data": [{"id": "a", "name": "\\ud800"}]}'],
+    "control characters in names": [b'{"data": [{"id": "a", "\\u0000\\n\\u001b[31m": 1}]}'],
+    "deeply nested": [b'{"data": [{"id": "a", "prerun": {"x": ' + b"[" * 900 + b"]" * 900 + b"}}]}"],
+    "nested too deep": [b'{"data": [{"id": "a", "prerun": {"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}]}"],
+    "a total beyond all bounds": [b'{"data": [%b], "meta": {"pagination": {"total": 1e300, "per_page": 0}}}' % RUN] * 9,
+    "a total that is large": [b'{"data": [%b], "meta": {"pagination": {"total": 999999999999}}}' % RUN] * 9,
+    "negative numbers": [b'{"data": [%b], "meta": {"pagination": {"total": -1, "total_pages": -1}}}' % RUN] * 9,
+    "a link to nowhere": [b'{"data": [%b], "meta": {"pagination": {"links": {"next": {"a": 1}}}}}' % RUN] * 9,
+    "rows with one id": [b'{"data": [%b, %b, {"id": "a"}]}' % (RUN, RUN)],
+    "dates that are none": [b'{"data": [{"id": "a", "last_updated": "0000-00-00 00:00:00", "created_at": []}]}'],
+    "UTF-16": ['{"data": [{"id": "a"}]}'.encode("utf-16")],
+    "gzip, unannounced": [bytes.fromhex("1f8b0800000000000003ab56ca48cdc9c95700000000ffff")],
+    "zeros": [bytes(10_000)],
+    "nothing": [b""],
+}
+
+
+@pytest.mark.parametrize("bodies", WORST.values(), ids=WORST.keys())
+def test_the_worst_through_the_whole_process(bodies: list[bytes]) -> None:
+    with Sandbox(runs=3) as sandbox:
+        sandbox.faults = [Fault("body", body) for body in bodies]
+        result = run_tap(sandbox, page_size=1, concurrency=4)
+    assert "Traceback" not in result.stderr
+    assert result.code in {0, 1}
+    assert len(result.errors) == result.code
+    assert all(json.loads(line)["type"] in {"SCHEMA", "RECORD", "STATE"} for line in result.lines)

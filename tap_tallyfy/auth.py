@@ -110,7 +110,7 @@ class ClientCredentialsAuthenticator(OAuthAuthenticator):
         try:
             answer: Mapping[str, Any] = response.json()
             token, lifetime = answer["access_token"], float(answer.get("expires_in") or _DEFAULT_LIFETIME)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             token, lifetime = None, 0.0
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
             msg = "The token URL answered with something that is no token; check 'token_url'."

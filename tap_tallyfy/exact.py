@@ -49,7 +49,7 @@ class ExactDecoder:
         try:
             page = self._decoder.decode(body)
             records = [_checked(asdict(record), self._checks) for record in page.data]
-        except (msgspec.DecodeError, UnicodeDecodeError, Misfit, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, Misfit, RecursionError, ArithmeticError):
             return None
         if not all(record["id"] for record in records):
             return None

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tap_tallyfy.list_stream import ListStream
     from tap_tallyfy.walk import Page
 
-_SECONDS_BETWEEN_LINES: Final = 10.0
+_SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 class Progress:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -42,7 +43,7 @@ LARGEST_WHOLE: Final = 20_000
 _SECOND: Final = len("2025-01-15T10:00:00")
 _TOP: Final = "~"  # sorts before every date-time in a descending list
 _STEPS_BACK: Final = 6
-_HEX_DIGITS: Final = 32
+_HEX: Final = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -161,14 +162,7 @@ class Seen:
 
 def _compact(identity: str | int) -> int | str:
     """Return an id as a number where it is 32 hexadecimal digits, which takes half the memory and is as exact."""
-    if not isinstance(identity, str):
-        return identity
-    if len(identity) == _HEX_DIGITS and identity.isalnum() and (identity.islower() or identity.isdigit()):
-        try:
-            return int(identity, 16)
-        except ValueError:
-            return identity
-    return identity
+    return int(identity, 16) if isinstance(identity, str) and _HEX.fullmatch(identity) else identity
 
 
 @dataclass
@@ -603,13 +597,15 @@ class Walk:
 
     def _read_front(self) -> Iterator[Record]:
         """Read from the front until a page shows what was read before: all that entered meanwhile lies before that."""
+        before: frozenset[tuple[str, str]] = frozenset()
         for number in range(1, math.ceil((self.total or 0) / self._size) + 2):
             page = self._source.read(Window(number, self._size, self.sort))
             met = any(record in self._seen and not self._touched(record) for record in page.records)
             yield from (record for record in page.records if self._seen.add(record))
             self._note_total(page)
-            if met or not page.records:
+            if met or not page.records or _fingerprint(page) == before:
                 return
+            before = _fingerprint(page)
 
     def _read_whole(self) -> Iterator[Record]:
         """Ask for the list in one response: one moment, so that there is nothing left to account for."""

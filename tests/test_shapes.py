@@ -255,6 +255,17 @@ def test_an_answer_without_records_is_an_error_of_one_sentence(body: bytes, word
     assert result.states == []
 
 
+def test_rows_that_do_not_say_when_they_changed() -> None:
+    page = (
+        b'{"data": [{"id": "%d", "name": "x"}], "meta": {"pagination": {"total": 3, "per_page": 1, "total_pages": 3}}}'
+    )
+    with Sandbox(runs=0) as sandbox:
+        sandbox.faults = [Fault("body", page % number) for number in (1, 2, 3)]
+        result = sync(sandbox, page_size=1, concurrency=1, runs={"archived": "exclude"})
+    assert result.ids == {"1", "2", "3"}
+    assert {record["last_updated"] for record in result.records} == {None}
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("empty_as_list", [False, True])
 def test_related_data_arrives_in_one_shape(*, wrapped: bool, empty_as_list: bool) -> None:

@@ -1,0 +1,125 @@
+"""What a sync takes from the one before: bookmarks, and how many requests they save."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandbox import Behaviour, Sandbox
+from tests.tap import run_tap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(runs=900, seed=3) as found:
+        yield found
+
+
+def catalog_of(sandbox: Sandbox, method: str) -> dict[str, Any]:
+    """Return the tap's catalog with another replication method."""
+    schema = copy.deepcopy(run_tap(sandbox, start_date="2999-01-01").schemas[0])
+    return {
+        "streams": [
+            {
+                "tap_stream_id": "runs",
+                "stream": "runs",
+                "schema": schema["schema"],
+                "key_properties": ["id"],
+                "replication_method": method,
+                "metadata": [{"breadcrumb": [], "metadata": {"selected": True, "replication-method": method}}],
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "word"),
+    [
+        ({"runs": {"status": "active"}}, {}, "other settings"),
+        ({"runs": {"archived": "exclude"}}, {}, "other settings"),
+        ({}, {"runs": {"with": ["tags"]}}, "other settings"),
+        ({"start_date": "2026-01-10"}, {}, "'start_date'"),
+        ({"start_date": "2026-01-10"}, {"start_date": "2025-06-01"}, "'start_date'"),
+    ],
+)
+def test_a_bookmark_made_under_other_settings_is_not_used(
+    sandbox: Sandbox, before: dict[str, Any], after: dict[str, Any], word: str
+) -> None:
+    first = run_tap(sandbox, **before)
+    second = run_tap(sandbox, state=first.states[-1], **after)
+    fresh = run_tap(sandbox, **after)
+    assert second.code == 0
+    assert second.ids == fresh.ids > first.ids or "with" in str(after)
+    assert "starts over" in second.stderr
+    assert word in second.stderr
+
+
+@pytest.mark.parametrize("settings", [{}, {"runs": {"status": "active"}}, {"start_date": "2026-01-10"}])
+def test_a_bookmark_made_under_the_same_settings_is_used(sandbox: Sandbox, settings: dict[str, Any]) -> None:
+    first = run_tap(sandbox, **settings)
+    second = run_tap(sandbox, state=first.states[-1], **settings)
+    assert "starts over" not in second.stderr
+    assert len(second.records) < len(first.records)
+
+
+def test_a_state_made_by_hand_is_used(sandbox: Sandbox) -> None:
+    value = "2026-01-01T00:00:00+00:00"
+    state = {"bookmarks": {"runs": {"replication_key": "last_updated", "replication_key_value": value}}}
+    result = run_tap(sandbox, state=state)
+    changed = {run["id"] for run in sandbox.runs.values() if run["last_updated"] >= "2026-01-01T00:00:00.000Z"}
+    assert result.ids == changed != set()
+
+
+def test_a_full_sync_costs_its_pages_and_a_few_requests(sandbox: Sandbox) -> None:
+    archived = sum(run["archived_at"] is not None for run in sandbox.runs.values())
+    pages = math.ceil((len(sandbox.runs) - archived) / 100) + math.ceil(archived / 100)
+    assert pages <= len(run_tap(sandbox).requests) <= pages + 3
+
+
+@pytest.mark.parametrize("changes", [0, 5])
+def test_an_incremental_sync_costs_at_most_three_requests(sandbox: Sandbox, changes: int) -> None:
+    state = run_tap(sandbox).states[-1]
+    touched = sorted(sandbox.runs)[:changes]
+    for run_id in touched:
+        sandbox.touch(run_id)
+    result = run_tap(sandbox, state=state)
+    assert result.code == 0
+    assert set(touched) <= result.ids
+    assert len(result.requests) <= 3
+
+
+def test_without_a_sure_order_an_incremental_sync_reads_everything() -> None:
+    with Sandbox(runs=300, seed=3, behaviour=Behaviour(sort="created_at")) as sandbox:
+        state = run_tap(sandbox, page_size=20).states[-1]
+        oldest = min(sandbox.runs.values(), key=lambda run: str(run["created_at"]))
+        sandbox.touch(oldest["id"])
+        result = run_tap(sandbox, state=state, page_size=20)
+        assert oldest["id"] in result.ids
+        assert len(result.records) < len(sandbox.runs)
+
+
+def test_a_full_table_sync_emits_what_changed_while_it_ran(sandbox: Sandbox) -> None:
+    catalog = catalog_of(sandbox, "FULL_TABLE")
+    oldest = min(sandbox.runs.values(), key=lambda run: str(run["last_updated"]))["id"]
+    first = max(sandbox.runs.values(), key=lambda run: str(run["last_updated"]))["id"]
+    pages = 0
+
+    def touch_what_was_read(_: object) -> None:
+        nonlocal pages
+        pages += 1
+        if pages == 4:
+            sandbox.touch(first, name="Touched behind the reader")
+            sandbox.touch(oldest, name="Touched before the reader")
+
+    sandbox.before_list = touch_what_was_read
+    result = run_tap(sandbox, catalog=catalog, runs={"archived": "exclude"})
+    assert result.code == 0
+    newest = {record["id"]: record["name"] for record in result.records}
+    assert newest[first] == "Touched behind the reader" or sandbox.runs[first]["archived_at"]
+    assert newest[oldest] == "Touched before the reader" or sandbox.runs[oldest]["archived_at"]

@@ -26,7 +26,7 @@ class Contender:
     Attributes:
         name: What the results call it.
         script: The peer's file, or None for the tap itself.
-        package: The package on PyPI it shows.
+        package: The package it shows.
         version: That package's version to install in an environment of its own, or None for the one that is here.
         singer: Whether it takes a config file, and a state, as Singer taps do.
         settings: Its own settings, if it does.

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from tap_tallyfy.contract import EXTRA
-from tap_tallyfy.records import LARGEST_INTEGER, Misfit, date_time, number
+from tap_tallyfy.records import LARGEST_INTEGER, Misfit, date_time, free_object, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -72,7 +72,7 @@ def _struct(schema: Mapping[str, Any], names: Iterable[str]) -> tuple[type, dict
             checks[name] = _nested(nested_checks)
         elif kind == "object":
             type_ = dict[str, Any] | list[Any]
-            checks[name] = _emptied
+            checks[name] = free_object
         elif kind == "array":
             item = _SCALARS.get(property_.get("items", {}).get("type"))
             type_ = list[item] if item else list[dict[str, Any]]  # type: ignore[valid-type]
@@ -94,17 +94,8 @@ def _checked(record: Record, checks: Mapping[str, Callable[[Any], Any]]) -> Reco
     return record
 
 
-def _nested(checks: Mapping[str, Callable[[Any], Any]]) -> Callable[[Any], Record]:
-    def check(value: Any) -> Record:  # noqa: ANN401 - a struct or a list
-        return _emptied(value) if isinstance(value, list) else _checked(asdict(value), checks)
+def _nested(checks: Mapping[str, Callable[[Any], Any]]) -> Callable[[Any], Record | None]:
+    def check(value: Any) -> Record | None:  # noqa: ANN401 - a struct or a list
+        return free_object(value) if isinstance(value, list) else _checked(asdict(value), checks)
 
     return check
-
-
-def _emptied(value: Record | list[Any]) -> Record:
-    """Return an object; PHP writes an empty one as an empty list."""
-    if isinstance(value, list):
-        if value:
-            raise Misfit
-        return {}
-    return value

@@ -124,7 +124,15 @@ def _boolean(value: object) -> bool | None:
     raise Misfit
 
 
-def _free_object(value: object) -> dict[str, Any] | None:
+def free_object(value: object) -> dict[str, Any] | None:
+    """Return an object as it is.
+
+    Args:
+        value: What the API sent.
+
+    Raises:
+        Misfit: If it is none.
+    """
     if value == []:  # PHP writes an empty object as an empty list
         return {}
     if value is None or isinstance(value, dict):
@@ -176,7 +184,7 @@ def _converter(schema: Mapping[str, Any]) -> Convert | None:
     (kind,) = types
     convert: Convert | None
     if kind == "object":
-        convert = Normaliser(schema).nested if schema.get("properties") else _free_object
+        convert = Normaliser(schema).nested if schema.get("properties") else free_object
     elif kind == "array":
         convert = _array(_converter(schema.get("items", {})))
     elif kind == "string" and schema.get("format") == "date-time":
@@ -190,7 +198,7 @@ def _converter(schema: Mapping[str, Any]) -> Convert | None:
 _RIGHT_AS_IS: Final[Mapping[Convert, frozenset[type]]] = {
     _string: frozenset({str, type(None)}),
     _boolean: frozenset({bool, type(None)}),
-    _free_object: frozenset({dict, type(None)}),
+    free_object: frozenset({dict, type(None)}),
 }
 
 
@@ -257,7 +265,7 @@ class Normaliser:
         Raises:
             Misfit: If the value is no object or a part of it does not fit.
         """
-        value = _free_object(value)
+        value = free_object(value)
         if not value:
             return value
         record: Record = {}

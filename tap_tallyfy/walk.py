@@ -83,7 +83,7 @@ class Page:
         window: What was asked for.
         records: What came, normalised, in the order received.
         pagination: Where the API says it stands.
-        server_time: The server's clock when it can at the latest have begun to answer, or None where it does not say.
+        server_time: The server's clock when it can at the earliest have read the list, or None where it does not say.
     """
 
     window: Window
@@ -476,9 +476,8 @@ class Walk:
             self._newest = self._newest or (self._value(page.records[0]) if page.records else "")
 
     def _step_back(self, page: Page) -> None:
-        fallen = (
-            max((self._chain.total or 0) - (page.pagination.total or 0), 0) if page.pagination.total is not None else 0
-        )
+        before, now = self._chain.total, page.pagination.total
+        fallen = 0 if before is None or now is None else max(before - now, 0)
         self._steps += 1
         self._back = max(2 * self._back, fallen + len(self._chain.tie), 1)
 
@@ -534,16 +533,13 @@ class Walk:
             still &= page.pagination.total == total
         if self._overlap:
             return
-        finished, steps = self._finished, self._back
         front = self._source.read(Window(1, self._size, self.sort))
         yield from (record for record in front.records if self._seen.add(record))
-        if not (still and not steps and _fingerprint(front) == head and front.pagination.total == total):
+        if not (still and not self._back and _fingerprint(front) == head and front.pagination.total == total):
             # Something moved: this stretch is read again, with pages that overlap, which needs no stillness.
             self._chain, self._back, self._steps = before, 0, 0
             self._finished = False
             self._overlap = True
-        else:
-            self._finished = finished
         self._head = _fingerprint(front)
 
     # Stopping at the bookmark

@@ -15,7 +15,6 @@ from singer_sdk.exceptions import FatalAPIError, SingerSDKError
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.messages import Message
 
-from tap_tallyfy.client import RefusedFilterError
 from tap_tallyfy.paginator import Pagination
 from tap_tallyfy.streams import RunsStream
 from tap_tallyfy.tap import TapTallyfy
@@ -246,6 +245,3 @@ class Warehouse:
             for identity in ids
             if identity in self.server.rows and self.rows.get(identity) != self.server.rows[identity]
         ]
-
-
-__all__ = ["Collector", "RefusedFilterError", "Server", "Warehouse"]

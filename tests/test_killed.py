@@ -250,16 +250,23 @@ def waiting_to_be_read(pipe: IO[bytes]) -> int:
     return count[0]
 
 
-@pytest.mark.usefixtures("unbuffered")
-@pytest.mark.parametrize(("what", "code"), SIGNALS)
-def test_a_line_that_is_being_written_is_finished_first(tmp_path: Path, what: signal.Signals, code: int) -> None:
+@contextmanager
+def stuck_in_a_line(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]]:
+    """A sync whose target has stopped reading in the middle of a line; with its output and its log."""
     last_updated = "2025-01-15T10:00:00.000Z"
     runs = [{"id": f"{number:032x}", "name": "x" * 50_000, "last_updated": last_updated} for number in range(10)]
-    with Sandbox(data=runs) as sandbox, tap(tmp_path, sandbox) as process:
+    with Sandbox(data=runs) as sandbox, tap(folder, sandbox) as process:
         pipe, log = process.stdout, process.stderr
         assert pipe is not None
         assert log is not None
-        until(lambda: waiting_to_be_read(pipe) >= 2**16 - 4096)  # the pipe is full, in the middle of a line
+        until(lambda: waiting_to_be_read(pipe) >= 2**16 - 4096)
+        yield process, pipe, log
+
+
+@pytest.mark.usefixtures("unbuffered")
+@pytest.mark.parametrize(("what", "code"), SIGNALS)
+def test_a_line_that_is_being_written_is_finished_first(tmp_path: Path, what: signal.Signals, code: int) -> None:
+    with stuck_in_a_line(tmp_path) as (process, pipe, log):
         process.send_signal(what)
         logged = read_until(what.name, log)
         output = pipe.read()
@@ -274,13 +281,7 @@ def test_a_line_that_is_being_written_is_finished_first(tmp_path: Path, what: si
 @pytest.mark.usefixtures("unbuffered")
 @pytest.mark.parametrize(("what", "code"), SIGNALS)
 def test_a_target_that_is_stopped_too_is_no_second_reason(tmp_path: Path, what: signal.Signals, code: int) -> None:
-    last_updated = "2025-01-15T10:00:00.000Z"
-    runs = [{"id": f"{number:032x}", "name": "x" * 50_000, "last_updated": last_updated} for number in range(10)]
-    with Sandbox(data=runs) as sandbox, tap(tmp_path, sandbox) as process:
-        pipe, log = process.stdout, process.stderr
-        assert pipe is not None
-        assert log is not None
-        until(lambda: waiting_to_be_read(pipe) >= 2**16 - 4096)
+    with stuck_in_a_line(tmp_path) as (process, pipe, log):
         process.send_signal(what)
         logged = read_until(what.name, log)
         pipe.close()

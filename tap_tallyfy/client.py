@@ -286,15 +286,21 @@ class TallyfyStream(RESTStream[Window], ABC):
         )
 
     def _paced(self, request: requests.PreparedRequest) -> requests.Response:
-        session, pace = self.requests_session, self.connection.pace
-        environment = session.merge_environment_settings(request.url or "", {}, None, None, None)
+        pace = self.connection.pace
         pace.acquire()
         self.connection.requests += 1
         try:
-            return session.send(request, timeout=self.timeout, allow_redirects=self.allow_redirects, **environment)
+            return self.requests_session.send(
+                request, timeout=self.timeout, allow_redirects=self.allow_redirects, **self._environment
+            )
         except BaseException:
             pace.release()
             raise
+
+    @cached_property
+    def _environment(self) -> Mapping[str, Any]:
+        """What the environment says of proxies and certificates, the same for all requests of a process."""
+        return self.requests_session.merge_environment_settings(self.url_base, {}, None, None, None)
 
     # What an answer means
 

@@ -13,6 +13,7 @@ import msgspec
 from jsonschema import Draft202012Validator
 from singer_sdk.exceptions import FatalAPIError, FatalSyncError, RetriableAPIError
 from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.streams.rest import HTTPRequest
 
 from tap_tallyfy.client import RefusedFilterError, TallyfyStream, server_time
@@ -52,6 +53,7 @@ _NO_FILTERS: Final = frozenset({"archived", "sort", "without_pagination"})
 
 _BEFORE_ALL: Final = "0001-01-01T00:00:00.000Z"
 _REPORTED: Final = 10
+_TOP_LEVEL: Final = len(("properties", "name"))
 
 
 class ListStream(TallyfyStream, ABC):
@@ -255,7 +257,7 @@ class ListStream(TallyfyStream, ABC):
             self._report_drift(rows)
             usual = {*self.primary_keys, self.replication_key} - {None}
             if not self._wrapped and usual <= rows[0].keys() <= self.effective_schema["properties"].keys() - {EXTRA}:
-                self._exact = ExactDecoder(self.effective_schema, rows[0])
+                self._exact = ExactDecoder(self.effective_schema, rows[0], sealed=self._sealed)
         return [self._record(row) for row in rows], body.get("meta") if isinstance(body, dict) else None
 
     def _rows(self, body: object) -> list[Record]:
@@ -291,6 +293,13 @@ class ListStream(TallyfyStream, ABC):
     @cached_property
     def _wrapped(self) -> Sequence[str]:
         return tuple(self.settings.get("with", ()))
+
+    @property
+    def _sealed(self) -> bool:
+        """Whether nothing looks inside nested objects: no selection there, no stream map, flattening or batch file."""
+        as_is = all(type(map_) is SameRecordTransform and not map_.flattening_enabled for map_ in self.stream_maps)
+        whole = all(selected for breadcrumb, selected in self.mask.items() if len(breadcrumb) > _TOP_LEVEL)
+        return as_is and whole and self.get_batch_config(self.config) is None
 
     # Reports: by path and type, never by value
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sandbox.behaviour import Request
 
 ROOT = Path(__file__).resolve().parent.parent
+TAP = (sys.executable, "-m", "tap_tallyfy")
 
 #: What the SDK says of its own when a sync fails or settings are wrong, beside the tap's sentence.
 SDK_LINES = ("An unhandled error occurred while syncing", "Config validation failed")
@@ -47,6 +48,11 @@ class Result:
     @property
     def schemas(self) -> list[dict[str, Any]]:
         return [message for message in self.messages if message["type"] == "SCHEMA"]
+
+    @property
+    def catalog(self) -> dict[str, Any]:
+        catalog: dict[str, Any] = json.loads("\n".join(self.lines))
+        return catalog
 
     @property
     def ids(self) -> set[str]:
@@ -89,7 +95,7 @@ def run_command(
     sandbox: Sandbox | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float = 60,
-    command: Sequence[str] = (sys.executable, "-m", "tap_tallyfy"),
+    command: Sequence[str] = TAP,
 ) -> Result:
     """Run the tap with this command line, in an empty folder."""
     before = len(sandbox.requests) if sandbox else 0
@@ -117,6 +123,7 @@ def run_tap(  # noqa: PLR0913 - each by name
     env: Mapping[str, str] | None = None,
     args: Sequence[str] = (),
     timeout: float = 60,
+    command: Sequence[str] = TAP,
     **settings: Any,
 ) -> Result:
     """Sync once; settings are added to those that let the tap into the sandbox, and None takes one out."""
@@ -128,4 +135,4 @@ def run_tap(  # noqa: PLR0913 - each by name
                 file = Path(folder, f"{name}.json")
                 file.write_text(json.dumps(content), encoding="utf-8")
                 given += [f"--{name}", str(file)]
-        return run_command(*given, *args, sandbox=sandbox, env=env, timeout=timeout)
+        return run_command(*given, *args, sandbox=sandbox, env=env, timeout=timeout, command=command)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +18,10 @@ from tap_tallyfy.walk import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+#: As the SDK's writer encodes.
+MESSAGES = msgspec.json.Encoder(decimal_format="number")
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +39,24 @@ def body(stream: ListStream, page: int) -> bytes:
     return stream.fetch(Window(page, 100, "-created_at")).content
 
 
-def decoder(stream: ListStream) -> ExactDecoder:
-    return ExactDecoder(stream.effective_schema, msgspec.json.decode(body(stream, 1))["data"][0])
+def decoder(stream: ListStream, *, sealed: bool = True) -> ExactDecoder:
+    return ExactDecoder(stream.effective_schema, msgspec.json.decode(body(stream, 1))["data"][0], sealed=sealed)
 
 
-def test_both_ways_give_the_same_records(stream: ListStream) -> None:
-    exact = decoder(stream)
+def written(records: object) -> Any:
+    """Return records as a target reads them."""
+    return json.loads(MESSAGES.encode(records), parse_float=Decimal)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_both_ways_give_the_same_records(stream: ListStream, *, sealed: bool) -> None:
+    exact = decoder(stream, sealed=sealed)
     for page in range(1, 6):
         response = stream.fetch(Window(page, 100, "-created_at"))
         short = exact(response.content)
         assert short is not None, f"page {page} went the long way"
         records, meta = short
-        assert records == list(stream.parse_response(response))
+        assert written(records) == written(list(stream.parse_response(response)))
         assert len(records) == 100
         assert meta == msgspec.json.decode(response.content)["meta"]
 
@@ -52,6 +64,8 @@ def test_both_ways_give_the_same_records(stream: ListStream) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("custom_fields", "a text"),
+        ("custom_fields", 7),
         ("late_tasks", "3"),
         ("late_tasks", 2**63),
         ("starred", 1),
@@ -78,6 +92,53 @@ def test_a_page_with_a_field_less_goes_the_long_way(stream: ListStream) -> None:
     content = msgspec.json.decode(body(stream, 1))
     del content["data"][50]["summary"]
     assert decoder(stream)(msgspec.json.encode(content)) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "null",
+        "[]",
+        "{}",
+        '{"a": [{"b": null}, 1.10, -0.0, 1e3, 123456789012345678901234567890]}',
+        '{"same": 1, "same": 2}',
+        '{ "\\u00e9\\n" : "\\u0000 \u2028 \U0001f600" , "\u00e9": true }',
+    ],
+)
+@pytest.mark.parametrize("sealed", [False, True])
+def test_nested_objects_are_written_as_they_were_sent(stream: ListStream, value: str, *, sealed: bool) -> None:
+    content = with_custom_fields(stream, value.encode())
+    short = decoder(stream, sealed=sealed)(content)
+    assert short is not None
+    assert MESSAGES.encode(short[0]).count(b"\n") == 0
+    assert written(short[0][50]["custom_fields"]) == (json.loads(value, parse_float=Decimal) if value != "[]" else {})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"a":\n1}',
+        b'{"a":\r1}',
+        b'{"a": "\xff"}',
+        b'{"a": "\xed\xa0\x80"}',
+        b'{"a": "\n"}',
+        b'{"a": 01}',
+        b'{"a": NaN}',
+        b'{"a": 1',
+        b'{"a": 1,}',
+        b'{"a": "\\q"}',
+        b'{"a": "\\ud800 "}',
+    ],
+)
+def test_nested_objects_that_spoil_a_message_go_the_long_way(stream: ListStream, value: bytes) -> None:
+    assert decoder(stream)(with_custom_fields(stream, value)) is None
+
+
+def with_custom_fields(stream: ListStream, value: bytes) -> bytes:
+    """Return a page, one of whose records has this text as `custom_fields`."""
+    content = msgspec.json.decode(body(stream, 1))
+    content["data"][50]["custom_fields"] = msgspec.Raw(value)
+    return msgspec.json.encode(content)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"data": {}}', b"{" * 100_000, b'{"data": [1]}', b"\xff"])

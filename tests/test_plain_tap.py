@@ -1,0 +1,97 @@
+"""The output is that of a plain singer-sdk tap, message by message, with every way to select and map."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks.contenders import PLAIN
+from sandbox import Behaviour, Sandbox
+from tests.tap import ROOT, Result, run_command, run_tap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PLAIN_TAP = (sys.executable, str(ROOT / "benchmarks" / "peers" / str(PLAIN.script)))
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    # A plain tap emits what it is sent, so the API sends what the schema says.
+    with Sandbox(runs=330, seed=11, behaviour=Behaviour(empty_object_as_list=False)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def catalog() -> dict[str, Any]:
+    discovered: dict[str, Any] = run_command("--discover", command=PLAIN_TAP, env=ACCOUNT).catalog
+    return discovered
+
+
+ACCOUNT = {"PLAIN_TAP_ACCESS_TOKEN": "unused", "PLAIN_TAP_ORG_ID": "unused", "PLAIN_TAP_API_URL": "http://unused"}
+
+
+def deselected(catalog: dict[str, Any], *breadcrumbs: tuple[str, ...]) -> dict[str, Any]:
+    """Return the catalog with these properties deselected; `_extra` is what a plain tap does not have."""
+    (entry,) = catalog["streams"]
+    known = {tuple(metadata["breadcrumb"]): metadata["metadata"] for metadata in entry["metadata"]}
+    changed = {breadcrumb: {**known.get(breadcrumb, {}), "selected": False} for breadcrumb in breadcrumbs}
+    metadata = [{"breadcrumb": list(crumb), "metadata": about} for crumb, about in {**known, **changed}.items()]
+    return {"streams": [{**entry, "metadata": metadata}]}
+
+
+def messages(result: Result) -> list[dict[str, Any]]:
+    """Return what was written, without what cannot be the same: times, states, and the column `_extra`."""
+    assert result.code == 0, result.stderr
+    found = []
+    for message in result.messages:
+        if message["type"] == "RECORD":
+            assert message.pop("time_extracted")
+            message["record"].pop("_extra", None)
+        elif message["type"] == "SCHEMA":
+            message["schema"]["properties"].pop("_extra", None)
+        if message["type"] != "STATE":
+            found.append(message)
+    return found
+
+
+NOTHING: dict[str, Any] = {}
+MAPS: dict[str, Any] = {
+    "an_expression": {"runs": {"shouted": "name.upper()", "summary": None}},
+    "a_nested_value": {"runs": {"done": "progress['percent'] if progress else None"}},
+    "a_filter": {"runs": {"__filter__": "record['status'] == 'active'"}},
+    "a_nested_filter": {"runs": {"__filter__": "bool(record['custom_fields'])"}},
+    "another_name": {"runs": {"__alias__": "processes"}},
+    "only_some_columns": {"runs": {"id": "id", "name": "name", "progress": "progress", "__else__": None}},
+    "a_copy": {
+        "runs": {"name": "name"},
+        "copied": {"__source__": "runs", "id": "id", "prerun": "prerun", "__else__": None},
+    },
+    "nothing_at_all": {"runs": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("breadcrumbs", "settings"),
+    [
+        pytest.param((), NOTHING, id="everything"),
+        pytest.param((("properties", "name"), ("properties", "custom_fields")), NOTHING, id="columns"),
+        pytest.param((("properties", "progress", "properties", "percent"),), NOTHING, id="a_nested_value"),
+        pytest.param((("properties", "custom_fields", "properties", "cost_centre"),), NOTHING, id="a_free_value"),
+        pytest.param((), {"flattening_enabled": True, "flattening_max_depth": 2}, id="flattened"),
+        *(pytest.param((), {"stream_maps": maps}, id=f"mapped_{name}") for name, maps in MAPS.items()),
+    ],
+)
+def test_as_a_plain_tap(
+    sandbox: Sandbox, catalog: dict[str, Any], breadcrumbs: tuple[tuple[str, ...], ...], settings: dict[str, Any]
+) -> None:
+    chosen = deselected(catalog, *breadcrumbs)
+    plain = run_tap(sandbox, catalog=chosen, command=PLAIN_TAP, **settings)
+    tap = run_tap(
+        sandbox, catalog=chosen, runs={"archived": "exclude", "sort": "-created_at"}, concurrency=1, **settings
+    )
+    assert messages(tap) == messages(plain)
+    if settings.get("stream_maps") != MAPS["nothing_at_all"]:
+        assert any(message["type"] == "RECORD" for message in messages(tap))

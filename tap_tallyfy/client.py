@@ -72,6 +72,7 @@ class Connection:
 
     Attributes:
         requests: Requests sent so far, refused and failed ones included.
+        latency: Seconds the last answer took.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -82,6 +83,7 @@ class Connection:
         """
         self._config = config
         self.requests = 0
+        self.latency = 0.0
 
     @cached_property
     def pace(self) -> Pace:
@@ -195,13 +197,8 @@ class TallyfyStream(RESTStream[Window], ABC):
             FatalAPIError: If the API refuses, or does not answer after all tries.
         """
         waiting = iter(windows)
-        for window in waiting:
-            started = time.monotonic()
-            response = self.fetch(window)
-            waited = time.monotonic() - started
-            yield window, response
-            if waited > _WORTH_A_THREAD:
-                break
+        while self.connection.latency < _WORTH_A_THREAD and (window := next(waiting, None)):
+            yield window, self.fetch(window)
         under_way = deque(map(self._start, islice(waiting, self.config["concurrency"])))
         while under_way:
             window, answer = under_way.popleft()
@@ -289,13 +286,16 @@ class TallyfyStream(RESTStream[Window], ABC):
         pace = self.connection.pace
         pace.acquire()
         self.connection.requests += 1
+        sent = time.monotonic()
         try:
-            return self.requests_session.send(
+            response = self.requests_session.send(
                 request, timeout=self.timeout, allow_redirects=self.allow_redirects, **self._environment
             )
         except BaseException:
             pace.release()
             raise
+        self.connection.latency = time.monotonic() - sent
+        return response
 
     @cached_property
     def _environment(self) -> Mapping[str, Any]:

@@ -174,7 +174,7 @@ class ListStream(TallyfyStream, ABC):
                 settled_only=bool(self.filters.keys() - {"with"}),
                 to_the_front=full_table,
                 whole_first=bool(self.settings.get("without_pagination")),
-                ahead=self.config["concurrency"] > 1,
+                ahead=self.config["concurrency"],
                 log=self.logger,
             )
             for record in walk:

@@ -18,9 +18,10 @@ from __future__ import annotations
 import logging
 import math
 import re
+from collections import deque
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import msgspec
 from singer_sdk.exceptions import FatalSyncError
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 #: The field each order asked of the API is verified by. `-created_at` is known to be honoured, the others may be.
 ORDERS: Final = {"-last_updated": "last_updated", "-updated_at": "last_updated", "-created_at": "created_at"}
 
-#: Pages read side by side before the head of the list is looked at again: one request in so many is the price.
-STRETCH: Final = 100
 #: The longest list asked for in one response, in records, when nothing else helps.
 LARGEST_WHOLE: Final = 20_000
 
@@ -99,7 +98,7 @@ class Source(Protocol):
         """Return one page."""
 
     def read_ahead(self, windows: Sequence[Window]) -> Iterator[Page]:
-        """Return several pages in order; they may be read side by side."""
+        """Return several pages in order, so many as was agreed on under way at once, none before it is its turn."""
 
 
 class OutOfOrderError(Exception):
@@ -226,6 +225,9 @@ class Walk:
         complete: Whether the list was read to its end rather than to the bookmark.
     """
 
+    #: Pages read side by side for one look at the front of the list: one request in so many is the price.
+    stretch: ClassVar[int] = 100
+
     def __init__(  # noqa: PLR0913 - what a walk depends on, each by name
         self,
         source: Source,
@@ -238,7 +240,7 @@ class Walk:
         settled_only: bool = False,
         to_the_front: bool = False,
         whole_first: bool = False,
-        ahead: bool = False,
+        ahead: int = 1,
         log: logging.Logger | None = None,
     ) -> None:
         """Prepare a walk.
@@ -253,7 +255,7 @@ class Walk:
             settled_only: Records may enter the list anywhere, not only at the front: let all pages overlap.
             to_the_front: End by reading the front of the list again until it meets what was read.
             whole_first: Ask for the list in one response first, and for pages only if that is ignored.
-            ahead: Read pages side by side where that is safe.
+            ahead: Pages the source reads side by side, where that is safe.
             log: Where to say what is unusual.
         """
         self._source = source
@@ -505,11 +507,11 @@ class Walk:
         """Return the pages to read side by side, or none where the next one has to be known first."""
         chain = self._chain
         stops_early = self._bookmark and self._key == "last_updated"
-        if not self._ahead or self._back or not chain.position or chain.total is None or not self._key or stops_early:
+        if self._ahead == 1 or self._back or not chain.position or chain.total is None or not self._key or stops_early:
             return []
         windows: list[Window] = []
         position = chain.position
-        while position < chain.total and len(windows) < STRETCH:
+        while position < chain.total and not (self._overlap and len(windows) == self.stretch):
             if self._overlap:
                 # Two records more than must overlap, so that one or two deletions do not break the chain.
                 window = self._across(max(position - len(chain.tie) - 3 if not windows else position - 3, 0))
@@ -521,26 +523,44 @@ class Walk:
             position = window.end
         return windows if len(windows) > 1 else []
 
-    def _read_stretch(self, windows: list[Window]) -> Iterator[Record]:
-        before = replace(self._chain)
-        head, total = self._head, self._chain.total
-        still = True
+    def _read_stretch(self, windows: Sequence[Window]) -> Iterator[Record]:
+        yield from self._read_overlapping(windows) if self._overlap else self._read_still(windows)
+
+    def _read_overlapping(self, windows: Sequence[Window]) -> Iterator[Record]:
         for page in self._source.read_ahead(windows):
-            if self._back:  # the chain broke: what follows is still news, but proves nothing
-                yield from (record for record in page.records if self._seen.add(record))
-                continue
             yield from self._take(page)
-            still &= page.pagination.total == total
-        if self._overlap:
-            return
-        front = self._source.read(Window(1, self._size, self.sort))
-        yield from (record for record in front.records if self._seen.add(record))
-        if not (still and not self._back and _fingerprint(front) == head and front.pagination.total == total):
-            # Something moved: this stretch is read again, with pages that overlap, which needs no stillness.
-            self._chain, self._back, self._steps = before, 0, 0
-            self._finished = False
-            self._overlap = True
-        self._head = _fingerprint(front)
+            if self._back or self._finished:
+                return
+
+    def _read_still(self, windows: Sequence[Window]) -> Iterator[Record]:
+        """Read pages that prove something only if the list stands still, which looks at its front have to show."""
+        head, total = self._head, self._chain.total
+        front = Window(1, self._size, self.sort)
+        # A look vouches for what was answered when it was asked for: not for the pages that were under way with it.
+        before = deque([replace(self._chain)], maxlen=self._ahead)
+        vouched = before[0]
+        for page in self._read_with_looks(windows, front):
+            if page.window.page > 1:
+                yield from self._take(page)
+                before.append(replace(self._chain))
+                still = page.pagination.total == total and not self._back
+            else:
+                yield from (record for record in page.records if self._seen.add(record))
+                still = page.pagination.total == total and _fingerprint(page) == head
+                vouched = before[0] if still else vouched
+            if not still:
+                # Something moved: what nothing vouches for is read again, with overlaps, which need no stillness.
+                self._chain, self._back, self._steps = vouched, 0, 0
+                self._finished = False
+                self._overlap = True
+                return
+
+    def _read_with_looks(self, windows: Sequence[Window], front: Window) -> Iterator[Page]:
+        planned = list(windows)
+        for looks, position in enumerate(range(self.stretch, len(windows), self.stretch)):
+            planned.insert(position + looks, front)
+        yield from self._source.read_ahead(planned)
+        yield self._source.read(front)
 
     # Stopping at the bookmark
 

@@ -167,6 +167,19 @@ class Collector(GenericSingerWriter[str, Message]):
         self.messages.append(copy.deepcopy(message.to_dict()))
 
 
+def side_by_side(
+    windows: list[Window], answer: Callable[[Window], Page], concurrency: int, random: Random
+) -> Iterator[tuple[Window, Any]]:
+    """Yield answers in order, of which so many at once are given in any order, with work going on in between."""
+    answers: dict[int, Page] = {}
+    for index, window in enumerate(windows):
+        while index not in answers:
+            under_way = range(index, min(index + concurrency, len(windows)))
+            chosen = random.choice([other for other in under_way if other not in answers])
+            answers[chosen] = answer(windows[chosen])
+        yield window, answers.pop(index)
+
+
 @dataclass
 class Warehouse:
     """A target that holds what was emitted, and the state that goes with it."""
@@ -174,6 +187,7 @@ class Warehouse:
     server: Server
     page_size: int = 100
     concurrency: int = 1
+    stretch: int = 100
     base: type[ListStream] = RunsStream
     rows: dict[str, Row] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
@@ -194,21 +208,19 @@ class Warehouse:
                 raise FatalAPIError(msg)
             return server.page(window)
 
+        class Walk(self.base.walk_type):  # type: ignore[name-defined, misc]
+            stretch = self.stretch
+
         class Stream(self.base):  # type: ignore[name-defined, misc]
+            walk_type = Walk
+
             @override
             def read_page(self, window: Window, response: Any = None) -> Page:
                 return answer(window) if response is None else response
 
             @override
             def fetch_ahead(self, windows: Iterable[Window]) -> Iterator[tuple[Window, Any]]:
-                # Side by side means in any order, with work going on in between.
-                waiting = list(windows)
-                while waiting:
-                    group, waiting = waiting[: self.config["concurrency"]], waiting[self.config["concurrency"] :]
-                    order = list(range(len(group)))
-                    server.random.shuffle(order)
-                    answers = {index: answer(group[index]) for index in order}
-                    yield from ((window, answers[index]) for index, window in enumerate(group))
+                return side_by_side(list(windows), answer, self.config["concurrency"], server.random)
 
         class Tap(TapTallyfy):
             stream_types = (Stream,)

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tap_tallyfy.streams import RunsStream
-from tap_tallyfy.walk import Page, Walk
+from tap_tallyfy.walk import Page, Walk, Window
 from tests.model import Server, Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tap_tallyfy.list_stream import ListStream
 
@@ -40,6 +40,7 @@ class World:
     server: Server
     page_size: int
     concurrency: int
+    stretch: int
     rows: int
 
 
@@ -60,10 +61,11 @@ def worlds(draw: st.DrawFn, fixed: dict[str, object]) -> World:
         "wrong_total_pages": draw(st.booleans()),
         "page_size": draw(often([1, 2, 3, 4, 5, 7, 10, 20])),
         "concurrency": draw(often([1, 1, 2, 4])),
+        "stretch": draw(often([2, 3, 5, 100])),
         "rows": draw(st.integers(0, 40)),
     }
     drawn |= fixed
-    reading = {name: drawn.pop(name) for name in ("page_size", "concurrency", "rows")}
+    reading = {name: drawn.pop(name) for name in ("page_size", "concurrency", "stretch", "rows")}
     return World(Server(**drawn), **reading)
 
 
@@ -80,7 +82,11 @@ class Guarantees(RuleBasedStateMachine):
         world = data.draw(worlds(self.fixed))
         self.server = world.server
         self.warehouse = Warehouse(
-            world.server, page_size=world.page_size, concurrency=world.concurrency, base=self.stream
+            world.server,
+            page_size=world.page_size,
+            concurrency=world.concurrency,
+            stretch=world.stretch,
+            base=self.stream,
         )
         for _ in range(world.rows):
             self.server.clock += self.server.random.choice([0, 0, 1, 10])
@@ -204,9 +210,18 @@ class NoHeadCheck(NoCount):
     """Takes pages read side by side for one moment; on most servers the count would show what that hides."""
 
     @override
-    def _read_stretch(self, windows: list[object]) -> Iterator[dict[str, object]]:  # type: ignore[override]
-        for page in self._source.read_ahead(windows):  # type: ignore[arg-type]
+    def _read_still(self, windows: Sequence[Window]) -> Iterator[dict[str, object]]:
+        for page in self._source.read_ahead(windows):
             yield from self._take(page)
+
+
+class HastyLooks(NoCount):
+    """Lets a look at the front vouch for pages that were under way with it."""
+
+    @override
+    def _read_still(self, windows: Sequence[Window]) -> Iterator[dict[str, object]]:
+        self._ahead = 1
+        return super()._read_still(windows)
 
 
 def weakened(walk: type[Walk]) -> type[ListStream]:
@@ -239,6 +254,11 @@ ORDERLY = {"sort": "last_updated", "fixed": 0, "cap": 100, "total": True, "date"
         pytest.param(weakened(NoTies), {**ORDERLY, "shuffle_ties": True, "page_size": 4}, id="without-regard-to-ties"),
         pytest.param(weakened(NoCount), {"sort": "", "shuffle_ties": True, "fixed": 3}, id="without-the-count"),
         pytest.param(weakened(NoHeadCheck), {**ORDERLY, "page_size": 3, "concurrency": 4}, id="without-the-head-check"),
+        pytest.param(
+            weakened(HastyLooks),
+            {**ORDERLY, "page_size": 3, "concurrency": 4, "stretch": 2, "rows": 40},
+            id="with-hasty-head-checks",
+        ),
         pytest.param(NoClock, {"sort": "created_at", "date": True}, id="without-the-clock"),
     ],
 )

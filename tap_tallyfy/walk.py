@@ -42,6 +42,7 @@ LARGEST_WHOLE: Final = 20_000
 _SECOND: Final = len("2025-01-15T10:00:00")
 _TOP: Final = "~"  # sorts before every date-time in a descending list
 _STEPS_BACK: Final = 6
+_STRETCHES: Final = 10  # planned at once, whatever the API says of how many pages there are
 _HEX: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -511,7 +512,8 @@ class Walk:
             return []
         windows: list[Window] = []
         position = chain.position
-        while position < chain.total and not (self._overlap and len(windows) == self.stretch):
+        most = self.stretch if self._overlap else _STRETCHES * self.stretch
+        while position < chain.total and len(windows) < most:
             if self._overlap:
                 # Two records more than must overlap, so that one or two deletions do not break the chain.
                 window = self._across(max(position - len(chain.tie) - 3 if not windows else position - 3, 0))
@@ -559,7 +561,10 @@ class Walk:
         planned = list(windows)
         for looks, position in enumerate(range(self.stretch, len(windows), self.stretch)):
             planned.insert(position + looks, front)
-        yield from self._source.read_ahead(planned)
+        for page in self._source.read_ahead(planned):
+            yield page
+            if self._finished:
+                break
         yield self._source.read(front)
 
     # Stopping at the bookmark

@@ -198,6 +198,14 @@ def test_the_cap_is_used() -> None:
     assert exchange(server, server.pace(600), 601) == pytest.approx(60, abs=0.1)
 
 
+def test_the_cap_is_used_although_threads_wake_up_late() -> None:
+    server = Limited(10**9, 1.0, latency=0.05)
+    pace = Pace(600, clock=server.clock, pause=lambda seconds: server.pause(seconds + 0.005))
+    assert exchange(server, pace, 1801) == pytest.approx(180, rel=0.002)
+    sent = server.accepted
+    assert all(later - earlier >= 60 - 1e-6 for earlier, later in zip(sent, sent[600:], strict=False))
+
+
 class WouldWaitError(Exception):
     """Instead of waiting."""
 

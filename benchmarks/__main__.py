@@ -34,8 +34,8 @@ class Sizes:
     rounds: int = 5
     network: int = 6_000
     network_rounds: int = 3
-    sustained: int = 20_000
-    slow: int = 4_000
+    sustained: int = 60_000
+    slow: int = 12_000
     huge: int = 200_000
     starts: int = 9
 

@@ -36,19 +36,34 @@ class Postgres:
         with psycopg.connect(host=self.host, port=self.port, user=self.user, dbname=self.database) as connection:
             return connection.execute(sql).fetchall()
 
+    def execute(self, sql: str) -> None:
+        """Run a statement that gives no rows."""
+        with psycopg.connect(host=self.host, port=self.port, user=self.user, dbname=self.database) as connection:
+            connection.execute(sql)
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server on a free port; without its programs the test is skipped, or fails where CI is set."""
-    programs = _find("initdb"), _find("postgres")
-    if None in programs:
+    if not installed():
         if os.environ.get("CI"):
             pytest.fail(_NO_SERVER)
         pytest.skip(_NO_SERVER)
-    initdb, server = map(str, programs)
+    with serve() as running:
+        yield running
+
+
+def installed() -> bool:
+    """Whether the server's programs are there."""
+    return None not in {_find("initdb"), _find("postgres")}
+
+
+@contextmanager
+def serve() -> Iterator[Postgres]:
+    """Run a server on a free port."""
     with (
         tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder,
-        _serve(initdb, server, Path(folder)) as running,
+        _serve(str(_find("initdb")), str(_find("postgres")), Path(folder)) as running,
     ):
         yield running
 

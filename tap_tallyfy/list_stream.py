@@ -363,7 +363,7 @@ class _ListSource:
         return page
 
     def read_ahead(self, windows: Sequence[Window]) -> Iterator[Page]:
-        asked = [self._asked(window, self._parameters or {}) for window in windows]
+        asked = (self._asked(window, self._parameters or {}) for window in windows)
         for window, response in self._stream.fetch_ahead(asked):
             yield self._noted(self._stream.read_page(window, response))
 

@@ -46,7 +46,7 @@ _STRETCHES: Final = 10  # planned at once, whatever the API says of how many pag
 _HEX: Final = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
     """A page to ask for.
 

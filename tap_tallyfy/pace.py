@@ -33,10 +33,6 @@ _SMALLEST_STEP: Final = 0.02
 _LARGEST_STEP: Final = 0.32
 
 
-class StoppedError(Exception):
-    """The process is being stopped, so no further request goes out."""
-
-
 class Pace:
     """One limiter for all threads.
 
@@ -83,18 +79,13 @@ class Pace:
         self._quiet_since = 0.0
         self._step = _SMALLEST_STEP
         self._proven: int | None = None
-        self._stopped = False
         self.limit: int | None = None
         self.window = 0.0
         self.waited = 0.0
         self.refusals = 0
 
     def acquire(self) -> None:
-        """Wait until a request may go out.
-
-        Raises:
-            StoppedError: If the process is being stopped.
-        """
+        """Wait until a request may go out."""
         with self._changed:
             started = self._clock()
             while (delay := self._delay()) > 0:
@@ -143,12 +134,6 @@ class Pace:
             self._remaining = None
             self._changed.notify_all()
 
-    def stop(self) -> None:
-        """Let no further request go out, and wake the threads that wait for one."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
-
     def _learn(self, now: float, reset: float, told: float) -> None:
         """Take the limit from what was answered before this refusal.
 
@@ -188,8 +173,6 @@ class Pace:
 
     def _delay(self) -> float:
         """Return how long the next request has to wait at least, in seconds."""
-        if self._stopped:
-            raise StoppedError
         now = self._clock()
         delay = max(self._resume_at, self._next_slot, self._cap_ends()) - now
         if delay > 0:

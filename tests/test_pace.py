@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox import Behaviour, Sandbox
 from tap_tallyfy.client import MAX_REFUSALS
-from tap_tallyfy.pace import DEFAULT_WAIT, LONGEST_WAIT, Pace, StoppedError
+from tap_tallyfy.pace import DEFAULT_WAIT, LONGEST_WAIT, Pace
 from tests.tap import run_tap
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 REQUESTS = 2000
 LIMITS = [(12, 5.0), (600, 60.0), (100, 60.0), (37, 7.0)]
@@ -259,31 +254,6 @@ def test_all_under_way_count() -> None:
     assert in_flight(pace) == 0
     now[0] = 5.02 + 5.02
     assert in_flight(pace) == 1
-
-
-@pytest.mark.parametrize("hold", [lambda pace: pace.refused(LONGEST_WAIT), lambda pace: pace.release(remaining="0")])
-def test_those_who_wait_are_woken_to_stop(hold: Callable[[Pace], None]) -> None:
-    pace = Pace()
-    pace.acquire()
-    hold(pace)
-    waiting, stopped = threading.Barrier(3), []
-
-    def work() -> None:
-        waiting.wait()
-        try:
-            while True:
-                pace.acquire()
-        except StoppedError:
-            stopped.append(True)
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    waiting.wait()
-    pace.stop()
-    for thread in threads:
-        thread.join(20)
-    assert stopped == [True, True]
 
 
 @pytest.mark.parametrize("window", ["fixed", "rolling"])

@@ -99,7 +99,8 @@ class Connection:
     def session(self) -> requests.Session:
         """The session, with a connection for every request that may be under way at once."""
         session = requests.Session()
-        adapter = HTTPAdapter(pool_maxsize=self._config["concurrency"] + 1)
+        # Twice: after a change of plan, pages that are no longer wanted may still be under way.
+        adapter = HTTPAdapter(pool_maxsize=2 * self._config["concurrency"] + 1)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         return session

@@ -39,7 +39,8 @@ class ExactDecoder:
                 (structs), which the SDK's writer takes as well.
 
         Raises:
-            KeyError: If the schema does not know a field.
+            KeyError: If the schema does not know a field, or its type.
+            ValueError: If a field has several types.
         """
         self._sealed = sealed
         self._record = _Shape(schema, [name for name in names if name != EXTRA], sealed=sealed)
@@ -122,10 +123,10 @@ class _Shape:
         """Return a parsed object as it is, its values converted."""
         if isinstance(parsed, list):
             return free_object(parsed)
-        for (_, convert), names in self._groups.items():
+        for (is_right, convert), names in self._groups.items():
             for name in names:
                 value = getattr(parsed, name)
-                if value is not None:
+                if not (value is None or (is_right and is_right(value))):
                     setattr(parsed, name, convert(value))
         return parsed
 
@@ -136,4 +137,5 @@ def _not_an_object(value: msgspec.Raw) -> dict[str, Any] | None:
 
 def _fits_a_line(body: bytes) -> bool:
     """Return whether all of a body could be part of a message: text without line breaks."""
-    return not (b"\n" in body or b"\r" in body) and (body.isascii() or bool(body.decode()))
+    text = body.rstrip()
+    return not (b"\n" in text or b"\r" in text) and (body.isascii() or bool(body.decode()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from abc import ABC
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -257,7 +258,8 @@ class ListStream(TallyfyStream, ABC):
             self._report_drift(rows)
             usual = {*self.primary_keys, self.replication_key} - {None}
             if not self._wrapped and usual <= rows[0].keys() <= self.effective_schema["properties"].keys() - {EXTRA}:
-                self._exact = ExactDecoder(self.effective_schema, rows[0], sealed=self._sealed)
+                with suppress(KeyError, ValueError):  # a catalog may bring a schema of its own
+                    self._exact = ExactDecoder(self.effective_schema, rows[0], sealed=self._sealed)
         return [self._record(row) for row in rows], body.get("meta") if isinstance(body, dict) else None
 
     def _rows(self, body: object) -> list[Record]:

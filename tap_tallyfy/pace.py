@@ -183,7 +183,7 @@ class Pace:
         return _LONG if spent or self._scout is not None else 0.0
 
     def _cap_ends(self) -> float:
-        """Return when the given cap lets a request out, which `_LATE` alone would let slip past it."""
+        """Return when the given cap lets the next request out; `_LATE` alone would let more than the cap through."""
         full = self._interval and len(self._sent) == self._sent.maxlen
         return self._sent[0] + len(self._sent) * self._interval if full else -math.inf
 

@@ -114,6 +114,30 @@ def test_nested_objects_are_written_as_they_were_sent(stream: ListStream, value:
     assert written(short[0][50]["custom_fields"]) == (json.loads(value, parse_float=Decimal) if value != "[]" else {})
 
 
+NESTED = {
+    "properties": {
+        "id": {"type": "string"},
+        "typed": {
+            "type": ["object", "null"],
+            "properties": {
+                "free": {"type": ["object", "null"]},
+                "at": {"type": ["string", "null"], "format": "date-time"},
+            },
+        },
+    }
+}
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_free_object_inside_a_typed_one_keeps_every_digit(*, sealed: bool) -> None:
+    exact = ExactDecoder(NESTED, ("id", "typed"), sealed=sealed)
+    free, at = '{"a":1.10,"b":0.1234567890123456789}', "2025-01-15T10:00:00Z"
+    short = exact(f'{{"data": [{{"id": "a", "typed": {{"free": {free}, "at": "{at}"}}}}]}}\n'.encode())
+    assert short is not None
+    typed = written(short[0][0]["typed"])
+    assert typed == {"free": json.loads(free, parse_float=Decimal), "at": "2025-01-15T10:00:00.000Z"}
+
+
 @pytest.mark.parametrize(
     "value",
     [

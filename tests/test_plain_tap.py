@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -95,3 +96,13 @@ def test_as_a_plain_tap(
     assert messages(tap) == messages(plain)
     if settings.get("stream_maps") != MAPS["nothing_at_all"]:
         assert any(message["type"] == "RECORD" for message in messages(tap))
+
+
+@pytest.mark.parametrize("schema", [{}, {"type": ["string", "integer", "null"]}, {"anyOf": [{"type": "string"}]}])
+def test_a_catalog_with_a_schema_of_its_own(sandbox: Sandbox, catalog: dict[str, Any], schema: dict[str, Any]) -> None:
+    own = copy.deepcopy(catalog)
+    own["streams"][0]["schema"]["properties"]["name"] = schema
+    plain = run_tap(sandbox, catalog=own, command=PLAIN_TAP)
+    tap = run_tap(sandbox, catalog=own, runs={"archived": "exclude", "sort": "-created_at"}, concurrency=1)
+    assert messages(tap) == messages(plain)
+    assert tap.records

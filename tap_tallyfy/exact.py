@@ -29,7 +29,7 @@ _OBJECT: Final = re.compile(rb"\{")
 class ExactDecoder:
     """Parses pages of records that have just these fields, each of its column's type."""
 
-    def __init__(self, schema: Mapping[str, Any], names: Iterable[str], *, sealed: bool = False) -> None:
+    def __init__(self, schema: Mapping[str, Any], names: Iterable[str], *, sealed: bool) -> None:
         """Compile a schema.
 
         Args:
@@ -112,6 +112,7 @@ class _Shape:
         if isinstance(parsed, list):
             return free_object(parsed) or {}
         record = asdict(parsed)
+        # Not by way of `checked`: attributes cost a microsecond a record more than items.
         for (is_right, convert), names in self._groups.items():
             for name in names:
                 value = record[name]

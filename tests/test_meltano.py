@@ -2,10 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,75 +10,37 @@ import yaml
 from sandbox import Sandbox
 from tap_tallyfy.settings import settings_schema
 from tap_tallyfy.streams import STREAMS
+from tests.meltano import Project, installed, variables
+from tests.tap import ROOT, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.postgres import Postgres
 
 pytest_plugins = ["tests.postgres"]
 
-ROOT = Path(__file__).resolve().parent.parent
-MELTANO = Path(os.environ.get("TAP_TALLYFY_MELTANO", ROOT / ".venv-meltano/bin/meltano"))
-PLUGINS = ROOT / ".meltano"
-NEEDED = ("extractors/tap-tallyfy", "loaders/target-duckdb", "loaders/target-postgres", "loaders/target-jsonl")
-READ_DUCKDB = """
-import duckdb, json, sys
-print(json.dumps(duckdb.connect(sys.argv[1], read_only=True).execute(sys.argv[2]).fetchall(), default=str))
-"""
-
-
-@dataclass(frozen=True)
-class Project:
-    """A Meltano project of its own, with state and output of its own, that shares the plugins installed here."""
-
-    folder: Path
-
-    def meltano(self, *args: str, **settings: str) -> str:
-        ours = ("TAP_TALLYFY_", "TARGET_", "MELTANO_")
-        env = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | settings
-        command = [str(MELTANO), "--log-format=plain", *args]
-        done = subprocess.run(
-            command, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def sync(self, sandbox: Sandbox, loader: str, **settings: str) -> None:
-        account = {
-            "TAP_TALLYFY_API_URL": sandbox.api_url,
-            "TAP_TALLYFY_ORG_ID": sandbox.org_id,
-            "TAP_TALLYFY_ACCESS_TOKEN": sandbox.access_token,
-        }
-        self.meltano("run", "--no-install", "tap-tallyfy", loader, **account, **settings)
-
-    def duckdb(self, sql: str) -> list[list[Any]]:
-        """The rows a query gives, read with the loader's own version of duckdb."""
-        python = PLUGINS / "loaders/target-duckdb/venv/bin/python"
-        command = [str(python), "-c", READ_DUCKDB, str(self.folder / "output/tallyfy.duckdb"), sql]
-        rows: list[list[Any]] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        return rows
-
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    if not MELTANO.exists() or not all((PLUGINS / plugin / "venv").exists() for plugin in NEEDED):
+    if not installed():
         missing = "Meltano or a plugin is not installed: run `make test`, which installs them"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    shutil.copy(ROOT / "meltano.yml", tmp_path)
-    (tmp_path / "output").mkdir()
-    (tmp_path / ".meltano").mkdir()
-    for kind in ("extractors", "loaders"):
-        (tmp_path / ".meltano" / kind).symlink_to(PLUGINS / kind)
-    return Project(tmp_path)
+    return Project.make(tmp_path)
 
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(runs=250, seed=3) as sandbox:
         yield sandbox
+
+
+def sync(project: Project, sandbox: Sandbox, loader: str, **settings: str) -> None:
+    account = variables("tap-tallyfy", **settings_for(sandbox))
+    project.meltano("run", "--no-install", "tap-tallyfy", loader, **account, **settings)
 
 
 def change(sandbox: Sandbox) -> None:
@@ -165,12 +123,12 @@ def test_duckdb_holds_what_the_account_holds_after_a_full_and_an_incremental_syn
     project: Project, sandbox: Sandbox
 ) -> None:
     sql = "SELECT id, status, name, strftime(last_updated, '%Y-%m-%dT%H:%M:%S') FROM runs ORDER BY id"
-    project.sync(sandbox, "target-duckdb")
+    sync(project, sandbox, "target-duckdb")
     assert [tuple(row) for row in project.duckdb(sql)] == truth(sandbox)
 
     first = len(sandbox.requests)
     change(sandbox)
-    project.sync(sandbox, "target-duckdb", TAP_TALLYFY_PAGE_SIZE="20")
+    sync(project, sandbox, "target-duckdb", TAP_TALLYFY_PAGE_SIZE="20")
     assert [tuple(row) for row in project.duckdb(sql)] == truth(sandbox)
     assert len(sandbox.requests) - first < len(sandbox.runs) / 20
 
@@ -178,24 +136,18 @@ def test_duckdb_holds_what_the_account_holds_after_a_full_and_an_incremental_syn
 def test_postgres_holds_what_the_account_holds_after_a_full_and_an_incremental_sync(
     project: Project, sandbox: Sandbox, postgres: Postgres
 ) -> None:
-    loader = {
-        "TARGET_POSTGRES_HOST": postgres.host,
-        "TARGET_POSTGRES_PORT": str(postgres.port),
-        "TARGET_POSTGRES_USER": postgres.user,
-        "TARGET_POSTGRES_PASSWORD": "any",  # the loader wants one
-        "TARGET_POSTGRES_DATABASE": postgres.database,
-    }
+    loader = variables("target-postgres", **postgres.loader_settings)
 
     def stored() -> list[tuple[str, str, str, str]]:
         rows = postgres.query("SELECT id, status, name, last_updated FROM tallyfy.runs")
         return sorted((row[0], row[1], row[2], row[3].replace(tzinfo=None).isoformat()) for row in rows)
 
-    project.sync(sandbox, "target-postgres", **loader)
+    sync(project, sandbox, "target-postgres", **loader)
     before = stored()
     assert before == truth(sandbox)
 
     change(sandbox)
-    project.sync(sandbox, "target-postgres", **loader)
+    sync(project, sandbox, "target-postgres", **loader)
     after = stored()
     assert after == truth(sandbox)
     assert len(after) == len(before) + 3
@@ -203,7 +155,7 @@ def test_postgres_holds_what_the_account_holds_after_a_full_and_an_incremental_s
 
 
 def test_a_filter_set_in_the_environment_is_asked_of_the_api(project: Project, sandbox: Sandbox) -> None:
-    project.sync(sandbox, "target-jsonl", TAP_TALLYFY_RUNS_STATUS="active", TAP_TALLYFY_RUNS_ARCHIVED="exclude")
+    sync(project, sandbox, "target-jsonl", TAP_TALLYFY_RUNS_STATUS="active", TAP_TALLYFY_RUNS_ARCHIVED="exclude")
     with (project.folder / "output/runs.jsonl").open(encoding="utf-8") as lines:
         written = {json.loads(line)["id"] for line in lines}
     assert written == {run["id"] for run in sandbox.runs.values() if run["status"] == "active"}

@@ -86,6 +86,7 @@ FOLDERS = {
     f"{n * 0x9FB21C651E98DF25 % 2**128:032x}": name for n, name in enumerate(("Sales", "People", "Finance / AP"), 1)
 }
 GROUPS = tuple(f"{n * 0xC2B2AE3D27D4EB4F % 2**128:032x}" for n in range(1, 6))
+_IN_BULK = 40
 _PEOPLE = tuple(MEMBERS[n : n + 1 + n % 4] for n in range(len(MEMBERS) - 4))
 _PLANS = (
     {"id": 1, "text": "Starter", "value": "starter"},
@@ -222,17 +223,20 @@ _BY_ID = {template.id: template for template in TEMPLATES}
 
 
 def generate(count: int, seed: int) -> Iterator[Record]:
-    """Make this many processes: 12 % archived, 5 % launched in one second, 5 % never changed since their launch."""
+    """Make this many processes: 12 % archived, 5 % launched 40 a second, 5 % never changed since their launch."""
     random = Random(seed)
-    bulk = _START + int(random.random() * (_END - _START))
-    launches = sorted(
-        (bulk, True) if random.random() < 0.05 else (_START + int(random.random() * (_END - _START)), False)
-        for _ in range(count)
-    )
+    bulk = _START
+    launches: list[tuple[int, bool]] = []
+    for number in range(count):
+        if number % _IN_BULK == 0:
+            bulk = _START + int(random.random() * (_END - _START))
+        in_bulk = number % (20 * _IN_BULK) < _IN_BULK
+        launches.append((bulk if in_bulk else _START + int(random.random() * (_END - _START)), in_bulk))
+    launches.sort()
     earlier = None
-    for number, (created, launched_in_bulk) in enumerate(launches, 1):
+    for number, (created, in_bulk) in enumerate(launches, 1):
         record = launch(random, created, number)
-        if not launched_in_bulk and random.random() >= 0.05:
+        if not in_bulk and random.random() >= 0.05:
             _live(random, record, created)
         if earlier is not None and random.random() < 0.03:
             record.sent["parent_id"] = earlier

@@ -1,137 +1,193 @@
-"""Reads `meta.pagination`, in every form the API is known to write it."""
+"""Reads a part of a list page after page, and knows how much of it is proven to have been read.
+
+Pages are offsets into a live list: whatever is created, changed, archived or deleted between two reads shifts the rest.
+So nothing here rests on positions. One statement is kept true: *every record that has not changed since the sync began,
+and whose key lies strictly between `top` and `value`, has been read.* Such a record has the same key at every moment,
+and a page is one moment. So if the first record of a page sorts strictly above `value`, nothing unread hides between
+what was read and the end of that page. A page has to show nothing else: it may come from any moment, any replica and
+any position. Pages are asked for so that they overlap by a record.
+"""
 
 from __future__ import annotations
 
-import re
-import sys
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-from singer_sdk.pagination import BaseAPIPaginator
-
-from tap_tallyfy.walk import Window
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from tap_tallyfy.page import Window
+from tap_tallyfy.records import second
 
 if TYPE_CHECKING:
-    import requests
+    from collections.abc import Sequence
+
+    from tap_tallyfy.page import Page
+
+    Record = dict[str, Any]
+
+#: Sorts above every key.
+TOP: Final = "~"
+#: Sorts below every key: that of a record without the date that its list is sorted by.
+BOTTOM: Final = ""
+
+#: How many pages in a row may bring a part no further.
+_PATIENCE: Final = 40
+#: What a page counts for that is short although the API says that the list goes on: it will hardly say otherwise.
+_DOUBTFUL: Final = 10
 
 
-class _Envelope(msgspec.Struct):
-    """What of a response says where it stands in its list; the records themselves stay unparsed."""
-
-    data: list[msgspec.Raw] | dict[str, msgspec.Raw] | None = None
-    meta: Any = None
+class UnreadableError(Exception):
+    """A list cannot be read by its keys in this order; the text says why."""
 
 
-_DECODER = msgspec.json.Decoder(_Envelope)
-_WHOLE_NUMBER = re.compile(r"(\d{1,15})(\.0*)?", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Pagination:
-    """Where a page stands in its list.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order to ask a list for, newest first.
 
     Attributes:
-        count: Records on this page.
-        total: Records in the list, or None where the API does not say.
-        per_page: Records a page as the API counts them, or None where it does not say.
-        total_pages: Pages in the list, or None; some servers compute it from another page size than they use.
-        next_link: Whether the API offers a link to a next page. Only that it does is used, never the link.
-        paged: Whether there is any `meta.pagination` at all; a list sent whole has none.
+        sort: The value of the API's sort parameter.
+        field: The date-time that records in this order fall by.
     """
 
-    count: int
-    total: int | None = None
-    per_page: int | None = None
-    total_pages: int | None = None
-    next_link: bool = False
-    paged: bool = False
+    sort: str
+    field: str
 
-    @classmethod
-    def read(cls, meta: object, count: int) -> Pagination:
-        """Read `meta`, taking nothing in it for granted.
+    def key(self, record: Record) -> str:
+        """Return what a record sorts by, to the second.
 
         Args:
-            meta: The `meta` of a response, of any shape.
-            count: Records in the response.
+            record: A normalised record.
         """
-        pagination = meta.get("pagination") if isinstance(meta, dict) else None
-        if not isinstance(pagination, dict):
-            return cls(count)
-        links = pagination.get("links")
-        return cls(
-            count=count,
-            total=_whole_number(pagination.get("total")),
-            per_page=_whole_number(pagination.get("per_page")),
-            total_pages=_whole_number(pagination.get("total_pages")),
-            next_link=isinstance(links, dict) and bool(links.get("next")),
-            paged=True,
-        )
+        return second(record.get(self.field))
 
-    def more_after(self, page: int, size: int) -> bool:
-        """Return whether the list may go on behind this page; where the API contradicts itself, it may.
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """Where the next page should begin.
+
+    Attributes:
+        position: Where the last page that joined ended, in the list of its moment.
+        overlap: Records before it that the next page has to show again: the last tie, and one above it.
+        back: How many more than that, after pages that did not join.
+        total: Records in the list by the last page that joined; a hint at how far to step back.
+    """
+
+    position: int
+    overlap: int = 0
+    back: int = 0
+    total: int = 0
+
+
+class ListPaginator:
+    """One part of a list, read from its top down.
+
+    Attributes:
+        top: The key of its first record, or None before its first page.
+        value: How far down it has been read.
+        ended: Whether it has been read to the end of the list.
+        size: Records a page, as far as the server was seen to send them.
+    """
+
+    def __init__(self, order: Order, size: int, position: int = 0) -> None:
+        """Prepare to read from a position on.
 
         Args:
-            page: This page's number, from 1.
-            size: Records a page.
+            order: The order to ask for.
+            size: Records to ask for a page.
+            position: Where in the list the part begins, from 0.
         """
-        if not self.count or not self.paged:
-            return False
-        if self.next_link or page < (self.total_pages or 0):
-            return True
-        if self.total is None:
-            return self.per_page is None or self.count >= min(size, self.per_page)
-        return (page - 1) * size + self.count != self.total
+        self.top: str | None = None
+        self.value = TOP
+        self.ended = False
+        self.size = size
+        self._order = order
+        self._next = _Next(position)
+        self._idle = 0
 
+    @property
+    def window(self) -> Window:
+        """The page to ask for: of those that begin early enough, the one that reaches furthest."""
+        start = max(self._next.position - self._next.overlap - self._next.back, 0)
+        # Pages of other sizes have other boundaries.
+        sizes = range(self.size, max(self.size // 2, 1) - 1, -1)
+        return max((Window(start // size + 1, size, self._order.sort) for size in sizes), key=lambda each: each.end)
 
-def _whole_number(value: object) -> int | None:
-    """Return a count the API sent as a number or as a string, or None for anything else."""
-    if isinstance(value, (int, float, Decimal, str)) and (match := _WHOLE_NUMBER.fullmatch(str(value))):
-        return int(match[1])
-    return None
-
-
-class ListPaginator(BaseAPIPaginator[Window]):
-    """Goes from page number to page number to the true end of a list; it never follows a link."""
-
-    def __init__(self, start_value: int = 1, page_size: int = 100) -> None:
-        """Start at a page.
+    def has_passed(self, key: str | None) -> bool:
+        """Return whether all records from here up to a key, and all that share it, have been read.
 
         Args:
-            start_value: Number of the first page to read, from 1.
-            page_size: Records asked for a page; a server may send fewer.
+            key: The key, or None where it is not known yet.
         """
-        super().__init__(Window(start_value, page_size))
-        self._page_size = page_size
-        self._last_rows: list[bytes] = []
+        return self.ended or (key is not None and self.value < key)
 
-    @override
-    def get_next(self, response: requests.Response) -> Window:
-        return replace(self.current_value, page=self.current_value.page + 1)
-
-    @override
-    def has_more(self, response: requests.Response) -> bool:
-        """Return whether to ask for a further page.
+    def advance(self, page: Page) -> None:
+        """Go on, or step back, with the answer to `window`.
 
         Args:
-            response: A page; a body that is no list reads as an empty one.
+            page: The answer.
+
+        Raises:
+            UnreadableError: If the list cannot be read by its keys.
         """
-        try:
-            envelope = _DECODER.decode(response.content)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return False
-        data = envelope.data or ()
-        rows = [bytes(row) for row in (data.values() if isinstance(data, dict) else data)]
-        pagination = Pagination.read(envelope.meta, len(rows))
-        if rows == self._last_rows:
-            return False  # an endpoint that ignores `page` would send the same for ever
-        self._last_rows = rows
-        if self.count == 1 and 0 < pagination.count < self._page_size:
-            self._page_size = pagination.count  # the server's own page size, or the list's only page
-        return pagination.more_after(self.current_value.page, self._page_size)
+        keys = [self._order.key(record) for record in page.records]
+        if any(later > earlier for earlier, later in pairwise(keys)):
+            msg = f"it is not sorted by '{self._order.field}'"
+            raise UnreadableError(msg)
+        if page.count > page.window.size:
+            msg = "its pages have a size of their own"
+            raise UnreadableError(msg)
+        if page.count == self.size and keys[0] == keys[-1]:
+            msg = f"more records share one '{self._order.field}' than fit on a page"
+            raise UnreadableError(msg)
+        before, joins = self.value, self._joins(page, keys)
+        if self.top is None:
+            self.top = TOP if page.window.page == 1 else max(keys, default=BOTTOM)
+            self.size = size_seen(page, self.size)
+        if joins:
+            self.value = min((self.value, *keys))
+            # A part that begins at the bottom has nothing of its own: the one above it reads to the end.
+            self.ended = self.top == BOTTOM or is_last(page, self.size)
+        self._next = self._behind(page, keys) if joins else self._further_up(page)
+        doubtful = joins and page.count < page.window.size
+        self._idle = 0 if self.ended or self.value < before else self._idle + (_DOUBTFUL if doubtful else 1)
+        if self._idle > _PATIENCE:
+            msg = "it changes too fast, or the API announces more records than it shows"
+            raise UnreadableError(msg)
+
+    def _joins(self, page: Page, keys: Sequence[str]) -> bool:
+        """Return whether nothing unread can hide between what has been read and the end of a page."""
+        return page.window.page == 1 or self.top is None or (bool(keys) and keys[0] > self.value)
+
+    def _behind(self, page: Page, keys: Sequence[str]) -> _Next:
+        overlap = 1 + sum(key <= self.value for key in keys)
+        return _Next(page.window.start + page.count, overlap, total=page.pagination.total or 0)
+
+    def _further_up(self, page: Page) -> _Next:
+        fallen = self._next.total - (page.pagination.total or 0)
+        return replace(self._next, back=max(2 * self._next.back, fallen, 1))
+
+
+def size_seen(page: Page, size: int) -> int:
+    """Return the page size of a list as its first page shows it: a server may send fewer records than are asked for.
+
+    Args:
+        page: A page; any but the first says nothing new.
+        size: The size known so far.
+    """
+    if page.window.page > 1 or not page.count:
+        return size
+    if page.goes_on or page.pagination.total is None:  # nothing says that this is all
+        return page.count
+    told = page.pagination.per_page or size
+    return told if page.count <= told < size else size
+
+
+def is_last(page: Page, size: int) -> bool:
+    """Return whether a page reaches the end of its list: it is short, and the API does not object.
+
+    A total alone proves nothing: it may have been counted at another moment than the records were read.
+
+    Args:
+        page: The page.
+        size: The size of the list's pages.
+    """
+    return page.count < min(page.window.size, size) and not page.goes_on

@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from tap_tallyfy.list_stream import ListStream
-    from tap_tallyfy.walk import Page
+    from tap_tallyfy.page import Page
+    from tap_tallyfy.stream import ListStream
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 
@@ -31,7 +31,7 @@ class Progress:
         """
         self._stream = stream
         self._started = self._last_line = time.monotonic()
-        self._requests_before = stream.connection.requests
+        self._requests_before = stream.client.pace.requests
         self._bar: Any = None
         if sys.stderr.isatty():
             from tqdm import tqdm  # noqa: PLC0415 - costs start-up time, and most runs have no terminal
@@ -69,7 +69,7 @@ class Progress:
         """Sum the sync up."""
         if self._bar is not None:
             self._bar.close()
-        connection = self._stream.connection
+        pace = self._stream.client.pace
         self._stream.logger.info(
             "%s: %d read, %d emitted, %d unchanged, %d repeated; %d requests, %d refused for the rate limit,"
             " %.1f s waited, %.1f s in all.",
@@ -78,8 +78,8 @@ class Progress:
             self.emitted,
             self.unchanged,
             self.read - self.emitted - self.unchanged,
-            connection.requests - self._requests_before,
-            connection.pace.refusals,
-            connection.pace.waited,
+            pace.requests - self._requests_before,
+            pace.refusals,
+            pace.waited,
             time.monotonic() - self._started,
         )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from tap_tallyfy.contract import EXTRA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     Record = dict[str, Any]
     Convert = Callable[[Any], Any]
@@ -65,6 +65,39 @@ def date_time(value: object) -> str | None:
         raise Misfit from None
     digits = (fraction or "").rstrip("0").ljust(_MILLISECONDS, "0")
     return f"{moment.replace(tzinfo=None).isoformat()}.{digits}Z"
+
+
+def second(value: str | None) -> str:
+    """Return a date-time to the second, which is what the API dates changes to, comparable as text; `""` for none.
+
+    Args:
+        value: A date-time in the form the tap writes, or None.
+    """
+    return (value or "")[: len("2025-01-15T10:00:00")]
+
+
+def earlier(value: str | None, seconds: int) -> str:
+    """Return a moment before a date-time, to the second, or `""` for none.
+
+    Args:
+        value: A date-time in the form the tap writes, or None.
+        seconds: How long before.
+    """
+    if not value:
+        return ""
+    try:
+        return (datetime.fromisoformat(second(value)) - timedelta(seconds=seconds)).isoformat()
+    except OverflowError:  # before all time
+        return ""
+
+
+def newest(records: Iterable[Record]) -> str:
+    """Return the latest `last_updated` of some records, or `""`.
+
+    Args:
+        records: Normalised records.
+    """
+    return max((record.get("last_updated") or "" for record in records), default="")
 
 
 def _string(value: object) -> str | None:

@@ -16,7 +16,7 @@ from tap_tallyfy.records import Misfit, date_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
-    from tap_tallyfy.list_stream import ListStream
+    from tap_tallyfy.stream import ListStream
 
 SECRETS: Final = ("access_token", "client_secret")
 
@@ -74,6 +74,14 @@ _COMMON: Final = th.PropertiesList(
         nullable=False,
         title="Start date",
         description="Only records last updated at or after this date-time; one without a zone is UTC.",
+    ),
+    th.Property(
+        "lookback_seconds",
+        th.IntegerType(minimum=0, maximum=86_400),
+        nullable=False,
+        default=60,
+        title="Lookback",
+        description="Seconds before the bookmark from which on changes are read again, as the API may show them late.",
     ),
     th.Property(
         "page_size",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tap_tallyfy.list_stream import ListStream
+from tap_tallyfy.paginator import Order
+from tap_tallyfy.source import ARCHIVED
+from tap_tallyfy.stream import ListStream
 
 
 class RunsStream(ListStream):
@@ -10,6 +12,10 @@ class RunsStream(ListStream):
 
     name = "runs"
     path = "/organizations/{org_id}/runs"
+    replication_key = "last_updated"
+    archived = ARCHIVED
+    # The API knows one of the two names at most.
+    by_change = (Order("-last_updated", "last_updated"), Order("-updated_at", "last_updated"))
 
 
 STREAMS: tuple[type[ListStream], ...] = (RunsStream,)

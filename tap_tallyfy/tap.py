@@ -14,7 +14,7 @@ from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
 from singer_sdk.plugin_base import SingerCommand
 
 from tap_tallyfy import settings
-from tap_tallyfy.client import Connection
+from tap_tallyfy.client import Client
 from tap_tallyfy.output import LineWriter, OutputError
 from tap_tallyfy.streams import STREAMS
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from tap_tallyfy.list_stream import ListStream
+    from tap_tallyfy.stream import ListStream
 
 _ENVIRONMENT_PREFIX = "TAP_TALLYFY_"
 
@@ -77,9 +77,9 @@ class TapTallyfy(Tap):
                 signal.signal(number, self._stop)
 
     @cached_property
-    def connection(self) -> Connection:
-        """What the streams share."""
-        return Connection(self.config)
+    def client(self) -> Client:
+        """What sends the requests of all streams."""
+        return Client(self.config, self.logger)
 
     @override
     def setup_mapper(self) -> None:
@@ -90,7 +90,7 @@ class TapTallyfy(Tap):
 
     @override
     def discover_streams(self) -> Sequence[ListStream]:
-        return [stream(self, self.connection) for stream in self.stream_types]
+        return [stream(self, self.client) for stream in self.stream_types]
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -15,16 +16,15 @@ from singer_sdk.exceptions import FatalAPIError, SingerSDKError
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.messages import Message
 
-from tap_tallyfy.paginator import Pagination
+from tap_tallyfy.page import Page, Pagination, Window
 from tap_tallyfy.streams import RunsStream
 from tap_tallyfy.tap import TapTallyfy
-from tap_tallyfy.walk import Page, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from random import Random
 
-    from tap_tallyfy.list_stream import ListStream
+    from tap_tallyfy.stream import ListStream
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -32,16 +32,33 @@ else:
     from typing_extensions import override
 
 Row = dict[str, Any]
+Rows = dict[Any, Row]
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass
 class Server:
-    """What the API is like, and what it holds."""
+    """What the API is like, and what it holds.
+
+    Attributes:
+        sort: The name it knows the order by the last change by; "created_at" or "" for one that knows less.
+        default: Its order where it is asked for none that it knows.
+        shuffle_ties: Whether records that are equal in it come in another order on every read.
+        cap: The largest page.
+        fixed: The size of all pages, whatever is asked for, or 0.
+        archived: How archived records are asked for: "param", "status" or "both".
+        whole: Whether it sends the list in one answer.
+        date: Whether it tells its clock.
+        total, meta: Whether its pages have a total, and any `meta` at all.
+        total_lags: Whether it counts the total some changes before it reads the page.
+        lag: Seconds by which an answer may be behind.
+        dates: "real", "equal" for records created and changed in one second, "none" for records without dates.
+        integers: Whether ids are integers.
+    """
 
     random: Random
-    sort: str = "last_updated"  # the name it knows this order by; "created_at" or "" for one that knows less
+    sort: str = "last_updated"
     default: str = "-created_at"
     shuffle_ties: bool = False
     cap: int = 100
@@ -50,58 +67,73 @@ class Server:
     whole: bool = True
     date: bool = True
     total: bool = True
+    meta: bool = True
+    total_lags: bool = False
+    lag: int = 0
+    dates: str = "real"
+    integers: bool = False
     wrong_total_pages: bool = False
     kinds: tuple[str, ...] = ("create", "create", "touch", "touch", "touch", "archive", "restore", "delete", "bulk")
     clock: int = 1000
-    rows: dict[str, Row] = field(default_factory=dict)
-    touched: set[str] = field(default_factory=set)
+    rows: Rows = field(default_factory=dict)
+    touched: dict[Any, tuple[int, int]] = field(default_factory=dict)
+    changes: int = 0
     made: int = 0
     requests: int = 0
-    failing: bool = False
+    past: list[tuple[int, Rows]] = field(default_factory=list)
+    totals: dict[bool, int] = field(default_factory=dict)
 
     def stamp(self) -> str:
         return f"{START + timedelta(seconds=self.clock):%Y-%m-%dT%H:%M:%S}.000Z"
 
+    def note(self, identity: Any) -> None:
+        """Remember when a record was changed last: at what time, and as which of all changes."""
+        self.changes += 1
+        self.touched[identity] = self.clock, self.changes
+
     def create(self) -> None:
         self.made += 1
-        identity = f"{self.random.getrandbits(64):016x}{self.made:016x}"
+        number = self.random.getrandbits(40) * 1000 + self.made
+        identity = number if self.integers else f"{number:032x}"
+        created = {"real": self.stamp(), "equal": f"{START:%Y-%m-%dT%H:%M:%S}.000Z", "none": None}[self.dates]
         self.rows[identity] = {
             "id": identity,
             "name": f"{self.random.random():.6f}",
             "status": "active",
             "archived_at": None,
-            "created_at": self.stamp(),
-            "last_updated": self.stamp(),
+            "created_at": created,
+            "last_updated": None if self.dates == "none" else self.stamp(),
             "summary": "0",
         }
-        self.touched.add(identity)
+        self.note(identity)
 
     def mutate(self) -> None:
+        if self.lag:
+            self.past.append((self.clock, {identity: dict(row) for identity, row in self.rows.items()}))
         kind = self.random.choice(self.kinds)
         if kind == "create" or not self.rows:
             self.create()
-            return
-        if kind == "bulk":
+        elif kind == "bulk":
             for _ in range(self.random.randint(2, 5)):
                 self.create()
-            return
-        if kind == "delete":
+        elif kind == "delete":
             identity = self.random.choice(sorted(self.rows))
-            self.touched.add(identity)
+            self.note(identity)
             del self.rows[identity]
-            return
-        row = self.touch()
-        if kind == "archive":
-            row.update(archived_at=self.stamp(), status="archived")
-        elif kind == "restore":
-            row.update(archived_at=None, status="active")
+        else:
+            row = self.touch()
+            if kind == "archive":
+                row.update(archived_at=self.stamp(), status="archived")
+            elif kind == "restore":
+                row.update(archived_at=None, status="active")
 
     def touch(self) -> Row:
         if not self.rows:
             self.create()
         row = self.rows[self.random.choice(sorted(self.rows))]
-        self.touched.add(row["id"])
-        row["last_updated"] = self.stamp()
+        self.note(row["id"])
+        if self.dates != "none":
+            row["last_updated"] = self.stamp()
         row["summary"] = str(int(row["summary"]) + 1)
         return row
 
@@ -109,6 +141,17 @@ class Server:
         for _ in range(self.random.randint(0, most)):
             self.clock += self.random.choice([0, 0, 1, 5])
             self.mutate()
+
+    def rest(self) -> None:
+        """Let all replicas catch up."""
+        self.clock += self.lag + 1
+        self.past.clear()
+
+    def shown(self) -> Rows:
+        """What a replica holds that is behind by no more than the lag."""
+        while self.past and self.past[0][0] < self.clock - self.lag:
+            del self.past[0]
+        return self.random.choice([self.rows, *(rows for _, rows in self.past)])
 
     def ordered(self, rows: list[Row], sort: str) -> list[Row]:
         fields = {"created_at": "created_at", "name": "name", "id": "id"}
@@ -120,35 +163,37 @@ class Server:
         rows.sort(key=lambda row: row["id"])
         if self.shuffle_ties:
             self.random.shuffle(rows)
-        return sorted(rows, key=lambda row: str(row[fields[name]]), reverse=sort.startswith("-"))
+        return sorted(rows, key=lambda row: str(row[fields[name]] or ""), reverse=sort.startswith("-"))
+
+    def told_total(self, total: int, *, listing: bool) -> int:
+        """Return the total of a list: perhaps the one of the request before."""
+        before, self.totals[listing] = self.totals.get(listing, total), total
+        return self.random.choice([before, total]) if self.total_lags else total
 
     def page(self, window: Window) -> Page:
         self.requests += 1
-        parameters = dict(window.parameters)
-        rows = list(self.rows.values())
+        rows = list(self.shown().values())
         knows_param, knows_status = self.archived in {"both", "param"}, self.archived in {"both", "status"}
-        only = (knows_param and parameters.get("archived") == "only") or (
-            knows_status and parameters.get("status") == "archived"
+        only = (knows_param and window.parameters.get("archived") == "only") or (
+            knows_status and window.parameters.get("status") == "archived"
         )
         rows = [row for row in rows if bool(row["archived_at"]) == only]
-        if "status" in parameters:
-            rows = [row for row in rows if row["status"] == parameters["status"]]
+        if "status" in window.parameters:
+            rows = [row for row in rows if row["status"] == window.parameters["status"]]
         rows = self.ordered(rows, window.sort or "")
         stamp = self.stamp() if self.date else None
         if window.whole and self.whole:
-            return Page(window, copy.deepcopy(rows), Pagination(len(rows)), stamp)
+            return Page(window, copy.deepcopy(rows), Pagination(), stamp)
         size = self.fixed or min(window.size, self.cap)
         shown = rows[(window.page - 1) * size : window.page * size]
-        pages = -(-len(rows) // (10 if self.wrong_total_pages else size))
         pagination = Pagination(
-            count=len(shown),
-            total=len(rows) if self.total else None,
+            total=self.told_total(len(rows), listing=only) if self.total else None,
             per_page=size,
-            total_pages=pages,
+            total_pages=-(-len(rows) // (10 if self.wrong_total_pages else size)),
             next_link=window.page * size < len(rows),
-            paged=True,
+            given=True,
         )
-        return Page(window, copy.deepcopy(shown), pagination, stamp)
+        return Page(window, copy.deepcopy(shown), pagination if self.meta else Pagination(), stamp)
 
 
 class Collector(GenericSingerWriter[str, Message]):
@@ -167,19 +212,6 @@ class Collector(GenericSingerWriter[str, Message]):
         self.messages.append(copy.deepcopy(message.to_dict()))
 
 
-def side_by_side(
-    windows: list[Window], answer: Callable[[Window], Page], concurrency: int, random: Random
-) -> Iterator[tuple[Window, Any]]:
-    """Yield answers in order, of which so many at once are given in any order, with work going on in between."""
-    answers: dict[int, Page] = {}
-    for index, window in enumerate(windows):
-        while index not in answers:
-            under_way = range(index, min(index + concurrency, len(windows)))
-            chosen = random.choice([other for other in under_way if other not in answers])
-            answers[chosen] = answer(windows[chosen])
-        yield window, answers.pop(index)
-
-
 @dataclass
 class Warehouse:
     """A target that holds what was emitted, and the state that goes with it."""
@@ -187,9 +219,8 @@ class Warehouse:
     server: Server
     page_size: int = 100
     concurrency: int = 1
-    stretch: int = 100
     base: type[ListStream] = RunsStream
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: Rows = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     error: str = ""
@@ -199,28 +230,33 @@ class Warehouse:
         self, before_request: Callable[[], None] = lambda: None, fault: Callable[[], bool] = lambda: False
     ) -> bool:
         """Sync once, with people at work before every request; return whether the tap called it a success."""
-        server = self.server
+        server, base = self.server, self.base
 
-        def answer(window: Window) -> Page:
-            before_request()
-            if fault():
-                msg = "The API has a problem."
-                raise FatalAPIError(msg)
-            return server.page(window)
-
-        class Walk(self.base.walk_type):  # type: ignore[name-defined, misc]
-            stretch = self.stretch
-
-        class Stream(self.base):  # type: ignore[name-defined, misc]
-            walk_type = Walk
+        class Source(base.source_type):  # type: ignore[name-defined, misc]
+            """Answers from memory: to pages asked for side by side in any order, with work going on in between."""
 
             @override
-            def read_page(self, window: Window, response: Any = None) -> Page:
-                return answer(window) if response is None else response
+            def fetch(self, window: Window) -> Page:
+                before_request()
+                if fault():
+                    msg = "The API has a problem."
+                    raise FatalAPIError(msg)
+                return server.page(window)
 
             @override
-            def fetch_ahead(self, windows: Iterable[Window]) -> Iterator[tuple[Window, Any]]:
-                return side_by_side(list(windows), answer, self.config["concurrency"], server.random)
+            def ask(self, window: Window) -> Future[Any]:
+                return Future()
+
+            @override
+            def arrived(self, answers: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
+                return [server.random.choice(list(answers))]
+
+            @override
+            def receive(self, window: Window, answer: Future[Any]) -> Page:
+                return self.read(window)  # type: ignore[no-any-return]
+
+        class Stream(base):  # type: ignore[valid-type, misc]
+            source_type = Source
 
         class Tap(TapTallyfy):
             stream_types = (Stream,)
@@ -250,8 +286,8 @@ class Warehouse:
     def bookmark(self) -> Any:
         return self.state.get("bookmarks", {}).get("runs", {}).get("replication_key_value")
 
-    def wrong(self, ids: Iterable[str]) -> list[str]:
-        """Return which of these runs the warehouse does not hold as the server has them."""
+    def wrong(self, ids: Iterable[Any]) -> list[Any]:
+        """Return which of these records the warehouse does not hold as the server has them."""
         return [
             identity
             for identity in ids

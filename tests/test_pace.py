@@ -229,14 +229,12 @@ def test_no_more_are_sent_than_remain(remaining: str, sent: int) -> None:
     assert in_flight(pace) == sent
 
 
-@pytest.mark.parametrize("remaining", [None, "", "-1", "soon", "1.5", "50"])
+@pytest.mark.parametrize("remaining", [None, "", "-1", "soon", "1.5", "500"])
 def test_a_header_that_says_nothing_is_ignored(remaining: str | None) -> None:
     pace = Pace(pause=refuse_to_wait)
     pace.acquire()
     pace.release(remaining=remaining)
-    assert (
-        in_flight(pace) == 12
-    )  # the first makes 12, a published limit, so the last of these goes ahead and others wait
+    assert in_flight(pace) == 100
 
 
 def test_all_under_way_count() -> None:
@@ -248,7 +246,7 @@ def test_all_under_way_count() -> None:
     pace.acquire()
     pace.refused(5.0)
     now[0] = 5.02
-    assert (pace.limit, pace.window) == (12, 5.0)
+    assert (pace.limit.requests, pace.limit.seconds) == (12, 5.0)
     assert in_flight(pace) == 12
     pace.release()  # the answer takes the request's place, for as long as the window
     assert in_flight(pace) == 0

@@ -1,0 +1,131 @@
+"""Says what an answer of the API means, as a sentence that names the request, what happened and what to do."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+
+# Numbers with a point become decimals: no digit the API sent is lost.
+_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
+# The last one is for an exponent that no decimal can have.
+_NOT_JSON: Final = (ValueError, RecursionError, InvalidOperation)
+
+
+class RefusedFilterError(FatalAPIError):
+    """The API refuses a query parameter."""
+
+
+def parse(response: requests.Response) -> Any:  # noqa: ANN401 - any JSON
+    """Return what an answer holds.
+
+    Args:
+        response: The API's answer.
+
+    Raises:
+        RetriableAPIError: If it is not JSON.
+    """
+    try:
+        return _DECODER.decode(response.content)
+    except _NOT_JSON:
+        msg = f"{_request(response)} was answered with something that is not JSON; check 'api_url'."
+        raise RetriableAPIError(msg, response) from None
+
+
+def check(response: requests.Response, stream: str) -> None:
+    """Refuse an answer that is no success.
+
+    Args:
+        response: The API's answer.
+        stream: Name of the stream that asked.
+
+    Raises:
+        RetriableAPIError: If it may well be another one the next time.
+        RefusedFilterError: If the API refuses a query parameter.
+        FatalAPIError: If it refuses otherwise.
+    """
+    status = response.status_code
+    if status == HTTPStatus.OK:
+        return
+    sentence = explain(response, stream)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise RetriableAPIError(sentence, response)
+    if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
+        raise RefusedFilterError(sentence)
+    raise FatalAPIError(sentence)
+
+
+def explain(response: requests.Response, stream: str) -> str:  # noqa: PLR0911 - a sentence for each case
+    """Return what an answer that is no success means, and what to do.
+
+    Args:
+        response: The API's answer.
+        stream: Name of the stream that asked.
+    """
+    status, code = response.status_code, _code(response)
+    what = f"{_request(response)} was answered {status}"
+    if status == HTTPStatus.UNAUTHORIZED:
+        return (
+            f"{what}: the token was refused; get a new one for 'access_token' (a personal token dies when its user"
+            " logs out, and after 6 months), or check 'client_id' and 'client_secret'."
+        )
+    if status == HTTPStatus.FORBIDDEN:
+        return f"{what}: the token's user may not read this; use a token of a user who can see the processes."
+    if status == HTTPStatus.NOT_FOUND and code == "ENDPOINT_NOT_FOUND":
+        return f"{what} ({code}): there is no such endpoint; check 'api_url'."
+    if status == HTTPStatus.NOT_FOUND:
+        return f"{what}{f' ({code})' if code else ''}: there is no such organization for this token; check 'org_id'."
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        fields = ", ".join(f"'{stream}.{field}'" for field in _refused_fields(response))
+        return f"{what}: the API refuses a filter; check {fields or f'the filters under {stream!r}'}."
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"{what}: the API has a problem; if this goes on, ask Tallyfy's support."
+    if status in range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST):
+        return f"{what}, a redirect, which is not followed so that the token stays safe; check 'api_url'."
+    return f"{what}{f' ({code})' if code else ''}, which is not expected; check 'api_url' and the filters."
+
+
+def cause(error: BaseException | None) -> str:
+    """Name what went wrong with a connection, without the URL and the query that the exception's own text shows.
+
+    Args:
+        error: What `requests` raised.
+    """
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the server's certificate is not trusted"
+    if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
+        return "the answer was cut off"
+    return "the connection failed"
+
+
+def _request(response: requests.Response) -> str:
+    """Name a request by its path: the query may hold what the user searches for."""
+    return f"GET {urlsplit(response.url).path}"
+
+
+def _body(response: requests.Response) -> dict[str, Any]:
+    try:
+        body = parse(response)
+    except RetriableAPIError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _code(response: requests.Response) -> str | None:
+    """Return the API's code for an error, `{"code"}` or `{"error": {"code"}}`, if it is one and not a sentence."""
+    body = _body(response)
+    nested = body.get("error")
+    code = body.get("code") or (nested.get("code") if isinstance(nested, dict) else None)
+    return code if isinstance(code, str) and code.replace("_", "").isalnum() and code.isupper() else None
+
+
+def _refused_fields(response: requests.Response) -> list[str]:
+    errors = _body(response).get("errors")
+    return [field for field in errors if field.replace("_", "").isalnum()] if isinstance(errors, dict) else []

@@ -1,0 +1,189 @@
+"""One list of the API, asked for in the form that this server understands."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import dataclass, replace
+from datetime import timedelta, timezone
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from singer_sdk.exceptions import FatalSyncError, RetriableAPIError
+
+from tap_tallyfy.errors import RefusedFilterError
+from tap_tallyfy.page import Page, Pagination
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    import requests
+
+    from tap_tallyfy.page import Record, Window
+    from tap_tallyfy.progress import Progress
+    from tap_tallyfy.stream import ListStream
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What singles out one list of an endpoint.
+
+    Attributes:
+        forms: Query parameters, in the forms that different servers understand, best first.
+        archived: Whether it holds archived records, and only those.
+    """
+
+    forms: Sequence[Mapping[str, str]] = ({},)
+    archived: bool = False
+
+
+DEFAULT: Final = Listing()
+#: Sources disagree on which of the two parameters the server understands; both together suit either.
+ARCHIVED: Final = Listing(
+    ({"archived": "only", "status": "archived"}, {"archived": "only"}, {"status": "archived"}), archived=True
+)
+
+
+class ListSource:
+    """One of a stream's lists, as a walk asks for its pages."""
+
+    def __init__(self, stream: ListStream, listing: Listing, progress: Progress) -> None:
+        """Prepare to read a list.
+
+        Args:
+            stream: The stream.
+            listing: Which of its lists.
+            progress: Where to count pages.
+        """
+        self.has_whole = bool(stream.whole_parameters)
+        self._stream = stream
+        self._listing = listing
+        self._form: Mapping[str, str] | None = None
+        self._progress = progress
+
+    def read(self, window: Window) -> Page:
+        """Return a page.
+
+        Args:
+            window: What to ask for.
+
+        Raises:
+            FatalAPIError: If the API refuses, or does not answer after all tries.
+            FatalSyncError: If the server understands none of the forms of the list.
+        """
+        if self._form is not None:
+            return self._noted(self.fetch(replace(window, parameters=self._form)))
+        page = self._understood(window)
+        self._form = page.window.parameters
+        return self._noted(page)
+
+    def ask(self, window: Window) -> Future[requests.Response]:
+        """Ask for a page while others are under way; `read` must have been called before.
+
+        Args:
+            window: What to ask for.
+        """
+        asked = replace(window, parameters=self._form or {})
+        return self._stream.client.ask(partial(self._stream.prepare, asked), self._checked)
+
+    def arrived(self, answers: Iterable[Future[requests.Response]]) -> Iterable[Future[requests.Response]]:
+        """Wait until at least one of several answers is there, and return all that are.
+
+        Args:
+            answers: What `ask` returned.
+        """
+        return wait(answers, return_when=FIRST_COMPLETED).done
+
+    def receive(self, window: Window, answer: Future[requests.Response]) -> Page:
+        """Return the page that was asked for; bodies are parsed here, in the main thread.
+
+        Args:
+            window: What was asked for.
+            answer: What `ask` returned, done.
+
+        Raises:
+            FatalAPIError: If the API refuses, or does not answer after all tries.
+        """
+        try:
+            return self._noted(self._page(window, answer.result()))
+        except RetriableAPIError as error:
+            self._stream.logger.warning("A page is asked for again: %s", error)
+            return self.read(window)
+
+    def fetch(self, window: Window) -> Page:
+        """Return a page of the list that the window's parameters single out.
+
+        Args:
+            window: What to ask for.
+
+        Raises:
+            FatalAPIError: If the API refuses, or does not answer after all tries.
+        """
+        return self._stream.client.get(partial(self._stream.prepare, window), partial(self._page, window))
+
+    def _checked(self, response: requests.Response) -> requests.Response:
+        self._stream.validate_response(response)
+        return response
+
+    def _page(self, window: Window, response: requests.Response) -> Page:
+        self._stream.validate_response(response)
+        records, meta = self._stream.read_body(response)
+        return Page(window, records, Pagination.read(meta), _server_time(response))
+
+    def _understood(self, window: Window) -> Page:
+        """Return the first page, asked for in a form that this server understands.
+
+        Raises:
+            FatalSyncError: If it understands none, so that archived records cannot be read.
+        """
+        empty: Page | None = None
+        refusal: RefusedFilterError | None = None
+        for form in self._listing.forms:
+            try:
+                page = self.fetch(replace(window, parameters=form))
+            except RefusedFilterError as error:
+                refusal = error
+                continue
+            if page.records and (not self._listing.archived or all(map(is_archived, page.records))):
+                return page
+            if empty:  # two forms that show no archived record: there is none
+                break
+            empty = None if page.records else page
+        if empty:
+            return empty
+        if refusal and not self._listing.archived:
+            raise refusal
+        name = self._stream.name
+        msg = (
+            f"The API ignores or refuses every known filter for archived records of '{name}', so they"
+            f" cannot be read; set '{name}.archived' to 'exclude' to go without them."
+        )
+        raise FatalSyncError(msg)
+
+    def _noted(self, page: Page) -> Page:
+        self._progress.page(page)
+        return page
+
+
+def is_archived(record: Record) -> bool:
+    """Return whether a record is archived: archiving sets its status and its date (vendor docs).
+
+    Args:
+        record: A normalised record.
+    """
+    return bool(record.get("archived_at")) or record.get("status") == "archived"
+
+
+def _server_time(response: requests.Response) -> str | None:
+    """Return the server's clock when it can at the earliest have read the list, in the form the tap writes date-times.
+
+    Args:
+        response: An answer; its `Date` header is when the server sent it.
+    """
+    try:
+        moment = parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc)
+        moment -= timedelta(seconds=-(-response.elapsed.total_seconds() // 1))
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"

@@ -1,0 +1,369 @@
+"""Base of all streams that read a list of the API: from settings to requests, and from pages to records."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from abc import ABC
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+from jsonschema import Draft202012Validator
+from singer_sdk.exceptions import FatalAPIError, FatalSyncError
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
+
+from tap_tallyfy import errors
+from tap_tallyfy.contract import CONTRACT, RecordSchema
+from tap_tallyfy.evidence import Seen, SortEvidence
+from tap_tallyfy.page import Window
+from tap_tallyfy.paginator import Order
+from tap_tallyfy.progress import Progress
+from tap_tallyfy.records import Misfit, Normaliser, date_time, earlier, json_type, second
+from tap_tallyfy.source import DEFAULT, Listing, ListSource, is_archived
+from tap_tallyfy.walk import Walk
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import requests
+    from singer_sdk import Tap
+    from singer_sdk.helpers.types import Auth, Context
+
+    from tap_tallyfy.client import Client
+    from tap_tallyfy.page import Record
+
+#: Settings under a stream's name that are no query parameters of that meaning, or do not change which records match.
+_NO_FILTERS = frozenset({"archived", "sort", "without_pagination"})
+_REPORTED = 10
+
+
+class ListStream(RESTStream[Window], ABC):
+    """A stream over one list endpoint.
+
+    A subclass is a declaration: its name, its path in the contract, and what sets its list apart.
+    """
+
+    name: str = ""
+    path: str = ""
+    schema: ClassVar[Any] = RecordSchema(CONTRACT)
+    primary_keys = ("id",)
+    replication_key: str | None = None
+    # `Normaliser` has made every record valid already.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+
+    #: Orders by the last change that are worth asking for, best first; only they let a sync stop at the bookmark.
+    by_change: ClassVar[Sequence[Order]] = ()
+    #: Orders by a date that never changes, best first; one is asked for only where records have its field.
+    by_creation: ClassVar[Sequence[Order]] = (Order("-created_at", "created_at"),)
+    #: The list of archived records, where the default list leaves them out.
+    archived: ClassVar[Listing | None] = None
+    #: Query parameters that are always sent.
+    parameters: ClassVar[Mapping[str, str]] = {}
+    #: The query parameter that sorts.
+    sort_parameter: ClassVar[str] = "sort"
+    #: What asks for the list in one answer; empty where nothing does.
+    whole_parameters: ClassVar[Mapping[str, str]] = {"without_pagination": "true"}
+    #: Where the pages of a list come from, and what reads it completely.
+    source_type: ClassVar[type[ListSource]] = ListSource
+    walk_type: ClassVar[type[Walk]] = Walk
+
+    def __init__(self, tap: Tap, client: Client) -> None:
+        """Make a stream of a tap.
+
+        Args:
+            tap: The tap.
+            client: What sends the requests of all streams.
+        """
+        self.client = client
+        super().__init__(tap)
+
+    # Settings
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings under the stream's own name."""
+        settings: Mapping[str, Any] = self.config.get(self.name, {})
+        return settings
+
+    @cached_property
+    def filters(self) -> Mapping[str, Any]:
+        """The settings that are sent as they are, under the API's own names."""
+        return {name: value for name, value in self.settings.items() if name not in _NO_FILTERS}
+
+    @property
+    def listings(self) -> Sequence[Listing]:
+        """The lists that make up the stream: archived records may have one of their own."""
+        status, wanted = self.filters.get("status"), self.settings.get("archived", "include")
+        if self.archived is None:
+            return (DEFAULT,)
+        if status == "archived":
+            return (self.archived,)
+        if wanted == "only":
+            return (self.archived if status is None else replace(self.archived, forms=({"archived": "only"},)),)
+        return (DEFAULT, self.archived) if wanted == "include" and status is None else (DEFAULT,)
+
+    @property
+    def fingerprint(self) -> str:
+        """What a bookmark depends on, as a hash: under other filters it would skip records they let in."""
+        depends_on = {
+            "org_id": str(self.config["org_id"]),
+            "archived": self.settings.get("archived", "include"),
+            **self.filters,
+        }
+        return hashlib.sha256(msgspec.json.encode(depends_on, order="deterministic")).hexdigest()[:16]
+
+    # State
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Forget a bookmark that was made under other settings, and say so.
+
+        Args:
+            state: The stream's part of the state; changed in place.
+        """
+        other_filters = state.get("filters", self.fingerprint) != self.fingerprint
+        earlier_start = self._start < state.get("start_date", self._start)
+        if state.get("replication_key_value") and (other_filters or earlier_start):
+            self.logger.warning(
+                "The bookmark of '%s' was made under %s; the stream starts over.",
+                self.name,
+                f"other settings than 'org_id' and '{self.name}' now have" if other_filters else "a later 'start_date'",
+            )
+            for key in ("replication_key", "replication_key_value", "sort"):
+                state.pop(key, None)
+
+    @override
+    def compare_start_date(self, value: str, start_date_value: str) -> str:
+        return max(date_time(value) or "", date_time(start_date_value) or "")
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """Return none: this machine's clock may be wrong by hours, so the server's is noted when it is known."""
+
+    @property
+    def _start(self) -> str:
+        """The second of `start_date`, or `""` where there is none."""
+        return second(date_time(self.config.get("start_date")))
+
+    def _bookmark(self, context: Context | None) -> str:
+        """Return the date-time from which on changes have not been read, or `""`.
+
+        Raises:
+            FatalSyncError: If the state's bookmark is no date-time.
+        """
+        try:
+            return date_time(self.get_starting_replication_key_value(context)) or ""
+        except Misfit:
+            msg = f"The bookmark of '{self.name}' in the state is no date-time; remove it to start over."
+            raise FatalSyncError(msg) from None
+
+    def limit_bookmark(self, clock: str, context: Context | None) -> None:
+        """Let the bookmark not pass the server's clock at the first page: later changes may be read next time only.
+
+        Args:
+            clock: A date-time.
+            context: The partition, if any.
+        """
+        if self.replication_method != "FULL_TABLE":
+            self.state_manager.write_replication_key_signpost(clock, context=context)
+
+    # Records
+
+    @override
+    def request_records(self, context: Context | None) -> Iterable[Record]:
+        bookmark = self._bookmark(context)
+        # A replica may have shown changes late, and transactions may have been committed late.
+        floor = max(earlier(bookmark, self.config["lookback_seconds"]), self._start)
+        seen = Seen(self.primary_keys[-1], bookmark=bookmark, lookback=self.config["lookback_seconds"])
+        state = self.get_context_state(context)
+        state.update(filters=self.fingerprint, start_date=self._start)
+        proven = state.pop("sort", None)
+        by_change = {order: SortEvidence(proven=order.sort == proven) for order in self._usable(self.by_change)}
+        excluded = self.settings.get("archived") == "exclude"
+        progress = Progress(self)
+        for listing in self.listings:
+            seen.next_list()
+            walk = self.walk_type(
+                self.source_type(self, listing, progress),
+                seen,
+                size=self.config["page_size"],
+                floor=floor,
+                by_change=dict(sorted(by_change.items(), key=lambda each: not each[1].proven)),
+                by_creation=self._usable(self.by_creation),
+                whole_first=bool(self.settings.get("without_pagination")),
+                concurrency=self.config["concurrency"],
+                log=self.logger,
+            )
+            for record in walk:
+                changed_at = second(record.get("last_updated"))
+                if (changed_at and changed_at < floor) or (excluded and is_archived(record)):
+                    progress.unchanged += 1
+                else:
+                    progress.emitted += 1
+                    yield record
+        state.update(("sort", order.sort) for order, evidence in by_change.items() if evidence.proven)
+        self.limit_bookmark(seen.clock, context)
+        self._report_misfits()
+        progress.finish()
+
+    def _usable(self, orders: Iterable[Order]) -> Sequence[Order]:
+        """Return the orders that records have the field for, and that the user's own `sort` does not exclude."""
+        sort = self.settings.get("sort")
+        fields = self.schema["properties"]
+        return [order for order in orders if order.field in fields and sort in {None, order.sort}]
+
+    # Request
+
+    @property
+    @override
+    def url_base(self) -> str:
+        return str(self.config["api_url"]).rstrip("/")
+
+    @property
+    @override
+    def http_headers(self) -> dict[str, str]:
+        # Without X-Tallyfy-Client the API answers 401 or 404 (vendor docs).
+        return {"Accept": "application/json", "X-Tallyfy-Client": "APIClient"}
+
+    @cached_property
+    @override
+    def user_agent(self) -> str:
+        return str(self.config.get("user_agent") or f"{self.tap_name}/{self._tap.get_plugin_version()}")
+
+    @property
+    @override
+    def authenticator(self) -> Auth:
+        return self.client.authenticator
+
+    @property
+    @override
+    def requests_session(self) -> requests.Session:
+        return self.client.session
+
+    @override
+    def get_http_request(self, *, page: PageContext[Window]) -> HTTPRequest:
+        window = page.next_page_token or Window(1, self.config["page_size"])
+        params: dict[str, Any] = {**self.parameters, **self.filters, **window.parameters}
+        params[self.sort_parameter] = window.sort or self.settings.get("sort")
+        params |= self.whole_parameters if window.whole else {"page": window.page, "per_page": window.size}
+        return HTTPRequest(
+            url=self.get_url(None),
+            headers=self.http_headers,
+            params={name: _as_text(value) for name, value in params.items() if value is not None},
+            safe_query_chars=",",
+        )
+
+    def prepare(self, window: Window) -> requests.PreparedRequest:
+        """Build and sign a request.
+
+        Args:
+            window: The page to ask for.
+        """
+        request = self.get_http_request(page=PageContext(stream_context=None, next_page_token=window))
+        return self.build_prepared_request(
+            method=request.method, url=request.url, params=request.encode_params(), headers=request.headers
+        )
+
+    # Response
+
+    @override
+    def validate_response(self, response: requests.Response) -> None:
+        errors.check(response, self.name)
+
+    @override
+    def response_error_message(self, response: requests.Response) -> str:
+        return errors.explain(response, self.name)
+
+    @override
+    def parse_response(self, response: requests.Response) -> Iterable[Record]:
+        records, _ = self.read_body(response)
+        return records
+
+    def read_body(self, response: requests.Response) -> tuple[Sequence[Record], object]:
+        """Return the records of an answer, normalised, and its `meta`.
+
+        Args:
+            response: The API's answer.
+
+        Raises:
+            RetriableAPIError: If it is not JSON.
+            FatalAPIError: If it holds no list of records.
+        """
+        body = errors.parse(response)
+        rows = self._rows(body)
+        if rows and not self._checked:
+            self._checked = True
+            self._report_drift(rows)
+        return [self._record(row) for row in rows], body.get("meta") if isinstance(body, dict) else None
+
+    def _rows(self, body: object) -> list[Record]:
+        rows = body.get("data") if isinstance(body, dict) else body
+        if isinstance(rows, dict) and all(key.isdecimal() for key in rows):
+            rows = list(rows.values())  # PHP writes a list with gaps as an object
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            msg = f"GET {self.path} was answered with JSON that holds no list of records under 'data'; check 'api_url'."
+            raise FatalAPIError(msg)
+        return rows
+
+    def _record(self, row: Record) -> Record:
+        for name in self._wrapped:
+            value = row.get(name)
+            if isinstance(value, dict) and "data" in value and value.keys() <= {"data", "meta"}:
+                row[name] = value["data"]
+        record = self._normalise(row)
+        if not record.get("id"):
+            msg = f"The API sent a record of '{self.name}' without an 'id', which no target can keep; ask its support."
+            raise FatalSyncError(msg)
+        if self.replication_key:
+            record.setdefault(self.replication_key, None)  # the SDK looks it up in every record
+        return record
+
+    @cached_property
+    def _normalise(self) -> Normaliser:
+        return Normaliser(self.effective_schema)
+
+    @cached_property
+    def _wrapped(self) -> Sequence[str]:
+        return tuple(self.settings.get("with", ()))
+
+    # Reports: by path and type, never by value
+
+    _checked = False
+
+    def _report_drift(self, rows: Sequence[Record]) -> None:
+        contract = CONTRACT.fetch_schema(self.path)
+        drift = {
+            f"{'.'.join('*' if isinstance(part, int) else part for part in error.absolute_path) or 'record'}"
+            f" ({json_type(error.instance)} against {error.validator})"
+            for row in rows
+            for error in Draft202012Validator(contract).iter_errors(row)
+            if error.instance != []  # PHP's empty object
+        }
+        if drift:
+            names = ", ".join(sorted(drift)[:_REPORTED])
+            self.logger.warning("The API departs from its contract in '%s': %s.", self.name, names)
+
+    def _report_misfits(self) -> None:
+        normalise = self._normalise
+        if normalise.unknown:
+            names = ", ".join(f"'{name}'" for name in sorted(normalise.unknown))
+            self.logger.warning(
+                "Fields of '%s' that the schema does not know are kept in '_extra': %s.", self.name, names
+            )
+        if normalise.misfits:
+            names = ", ".join(f"'{name}' ({kind})" for name, kind in sorted(normalise.misfits.items()))
+            self.logger.warning("Values of '%s' that fit no column are kept in '_extra': %s.", self.name, names)
+
+
+def _as_text(value: object) -> str:
+    """Return a query parameter's value: lists comma-separated, booleans `true` or `false`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -24,6 +24,8 @@ _DAY_OF_MONTH = (
 )
 #: Most date-times: in the form the tap writes, and on no leap day.
 USUAL_DATE_TIME: Final = re.compile(rf"(?!0000)\d{{4}}-{_DAY_OF_MONTH}T{_TIME}:[0-5]\d\.\d{{3}}Z", re.ASCII)
+#: What a date-time of the usual kind may end in behind its seconds; without a zone it is UTC.
+_UTC: Final = frozenset({".000Z", "Z", "+00:00", ".000000Z", ".000+00:00", ""})
 _DATE_TIME = re.compile(
     rf"(\d{{4}}-\d\d-\d\d)(?:[T ]({_TIME}(?::[0-5]\d)?)(?:\.(\d+))?)?\s?(Z|[+-]\d\d:?\d\d)?", re.ASCII | re.IGNORECASE
 )
@@ -52,8 +54,10 @@ def date_time(value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise Misfit
-    if USUAL_DATE_TIME.fullmatch(value):
-        return value
+    if value[19:] in _UTC and value[10:11] in {"T", " "}:
+        usual = f"{value[:10]}T{value[11:19]}.000Z"
+        if USUAL_DATE_TIME.fullmatch(usual):
+            return usual
     if not (match := _DATE_TIME.fullmatch(value)):
         raise Misfit
     day, time, fraction, zone = match.groups()

@@ -13,15 +13,17 @@ import msgspec
 from jsonschema import Draft202012Validator
 from singer_sdk.exceptions import FatalAPIError, FatalSyncError
 from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 
 from tap_tallyfy import errors
 from tap_tallyfy.contract import CONTRACT, RecordSchema
+from tap_tallyfy.decoder import RecordDecoder
 from tap_tallyfy.evidence import Seen, SortEvidence
 from tap_tallyfy.page import Window
 from tap_tallyfy.paginator import Order
 from tap_tallyfy.progress import Progress
-from tap_tallyfy.records import Misfit, Normaliser, date_time, earlier, json_type, second
+from tap_tallyfy.records import Misfit, date_time, earlier, json_type, second
 from tap_tallyfy.source import DEFAULT, Listing, ListSource, is_archived
 from tap_tallyfy.walk import Walk
 
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 #: Settings under a stream's name that are no query parameters of that meaning, or do not change which records match.
 _NO_FILTERS = frozenset({"archived", "sort", "without_pagination"})
 _REPORTED = 10
+_NO_ID = "The API sent a record of '{}' without an 'id', which no target can keep; ask its support."
+_TOP_LEVEL = len(("properties", "name"))
 
 
 class ListStream(RESTStream[Window], ABC):
@@ -296,12 +300,22 @@ class ListStream(RESTStream[Window], ABC):
             RetriableAPIError: If it is not JSON.
             FatalAPIError: If it holds no list of records.
         """
-        body = errors.parse(response)
-        rows = self._rows(body)
-        if rows and not self._checked:
-            self._checked = True
-            self._report_drift(rows)
-        return [self._record(row) for row in rows], body.get("meta") if isinstance(body, dict) else None
+        if self._checked and (typed := self._decoder.records(response.content)):
+            records, meta = typed
+        else:
+            body = errors.parse(response)
+            rows = self._rows(body)
+            if rows and not self._checked:
+                self._checked = True
+                self._report_drift(rows)
+            records = [self._decoder.record(row) for row in rows]
+            meta = body.get("meta") if isinstance(body, dict) else None
+        for record in records:
+            if not record.get("id"):
+                raise FatalSyncError(_NO_ID.format(self.name))
+            if self.replication_key:
+                record.setdefault(self.replication_key, None)  # the SDK looks it up in every record
+        return records, meta
 
     def _rows(self, body: object) -> list[Record]:
         rows = body.get("data") if isinstance(body, dict) else body
@@ -312,26 +326,16 @@ class ListStream(RESTStream[Window], ABC):
             raise FatalAPIError(msg)
         return rows
 
-    def _record(self, row: Record) -> Record:
-        for name in self._wrapped:
-            value = row.get(name)
-            if isinstance(value, dict) and "data" in value and value.keys() <= {"data", "meta"}:
-                row[name] = value["data"]
-        record = self._normalise(row)
-        if not record.get("id"):
-            msg = f"The API sent a record of '{self.name}' without an 'id', which no target can keep; ask its support."
-            raise FatalSyncError(msg)
-        if self.replication_key:
-            record.setdefault(self.replication_key, None)  # the SDK looks it up in every record
-        return record
-
     @cached_property
-    def _normalise(self) -> Normaliser:
-        return Normaliser(self.effective_schema)
+    def _decoder(self) -> RecordDecoder:
+        return RecordDecoder(self.effective_schema, wrapped=self.settings.get("with", ()), as_sent=self._as_sent)
 
-    @cached_property
-    def _wrapped(self) -> Sequence[str]:
-        return tuple(self.settings.get("with", ()))
+    @property
+    def _as_sent(self) -> bool:
+        """Whether nothing looks inside nested objects: no selection there, no stream map, flattening or batch file."""
+        as_is = all(type(map_) is SameRecordTransform and not map_.flattening_enabled for map_ in self.stream_maps)
+        whole = all(selected for breadcrumb, selected in self.mask.items() if len(breadcrumb) > _TOP_LEVEL)
+        return as_is and whole and self.get_batch_config(self.config) is None
 
     # Reports: by path and type, never by value
 
@@ -351,7 +355,7 @@ class ListStream(RESTStream[Window], ABC):
             self.logger.warning("The API departs from its contract in '%s': %s.", self.name, names)
 
     def _report_misfits(self) -> None:
-        normalise = self._normalise
+        normalise = self._decoder.normalise
         if normalise.unknown:
             names = ", ".join(f"'{name}'" for name in sorted(normalise.unknown))
             self.logger.warning(

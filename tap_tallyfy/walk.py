@@ -206,10 +206,10 @@ class Walk:
             return False
         if whole.count > front.count or not front.count:
             return True
-        # As long as the first page, which was short: all there is, if a second page has nothing else.
+        # As long as the first page, which had no size that was asked for: all there is, if a second has nothing else.
         known = set(map(self._seen.identity, front.records))
         behind = self._source.read(Window(2, front.count))
-        return front.count < self._size and known.issuperset(map(self._seen.identity, behind.records))
+        return front.count != self._size and known.issuperset(map(self._seen.identity, behind.records))
 
     def _until_two_readings_agree(self) -> Iterator[Record]:
         """Read page after page, again and again: two readings alike, of a list of one length, have missed nothing."""
@@ -224,18 +224,19 @@ class Walk:
 
     def _reading(self) -> Generator[Record, None, _Reading | None]:
         """Yield page after page, and return what it was, or None if a page showed nothing that others had not."""
-        size, ids, totals = self._size, dict[Any, None](), set[int | None]()
+        size, rows, ids, totals = self._size, 0, dict[Any, None](), set[int | None]()
         for number in count(1):
             page = self._source.read(Window(number, size))
             yield from self._fresh(page)
             size = size_seen(page, size)
             here = dict.fromkeys(map(self._seen.identity, page.records))
+            if here and here.keys() <= ids.keys():
+                return None
+            rows += page.count
+            ids |= here
             totals.add(page.pagination.total)
             if not here or is_last(page, size):
-                return _Reading(number, (*ids, *here), totals)
-            if here.keys() <= ids.keys():
-                return None
-            ids |= here
+                return _Reading(number, tuple(ids), totals, repeats=rows > len(ids))
         return None
 
     def _fresh(self, page: Page) -> Iterator[Record]:
@@ -251,11 +252,13 @@ class _Reading(NamedTuple):
         pages: How many there were.
         ids: The records they showed, in order.
         totals: The lengths that the API said the list had.
+        repeats: Whether a record was shown twice.
     """
 
     pages: int
     ids: tuple[Any, ...]
     totals: set[int | None]
+    repeats: bool
 
     def agrees_with(self, other: _Reading | None) -> bool:
         """Return whether two readings show the same list at rest.
@@ -265,4 +268,5 @@ class _Reading(NamedTuple):
         """
         if other is None or len(self.totals) > 1 or self.totals != other.totals:
             return False
-        return self.ids == other.ids or (set(self.ids) == set(other.ids) and self.totals == {len(set(self.ids))})
+        # Records of one second may come in another order each time: then each page must have shown others.
+        return self.ids == other.ids or (set(self.ids) == set(other.ids) and not (self.repeats or other.repeats))

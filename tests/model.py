@@ -107,10 +107,16 @@ class Server:
         }
         self.note(identity)
 
-    def mutate(self) -> None:
+    def fill(self, rows: int) -> None:
+        """Let some weeks of ordinary work pass."""
+        for _ in range(rows):
+            self.clock += self.random.choice([0, 0, 1, 10])
+            self.mutate(("create", "create", "touch", "archive", "restore", "delete", "bulk"))
+
+    def mutate(self, kinds: tuple[str, ...] = ()) -> None:
         if self.lag:
             self.past.append((self.clock, {identity: dict(row) for identity, row in self.rows.items()}))
-        kind = self.random.choice(self.kinds)
+        kind = self.random.choice(kinds or self.kinds)
         if kind == "create" or not self.rows:
             self.create()
         elif kind == "bulk":

@@ -216,9 +216,10 @@ class Api:
                 lambda record: msgspec.json.encode(rendered(record, behaviour)),
             )
         data = b'{"data":[' + b",".join(records) + b"]"
-        if everything:
+        if everything or behaviour.meta == "absent":
             return data + b"}"
-        meta = {"pagination": self._pagination(request, len(view), len(ids), page, size, asked)}
+        spelling = "Pagination" if behaviour.meta == "capital" else "pagination"
+        meta = {spelling: self._pagination(request, len(view), len(ids), page, size, asked)}
         return data + b',"meta":' + msgspec.json.encode(meta) + b"}"
 
     def _pagination(  # noqa: PLR0913, PLR0917

@@ -10,6 +10,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "total_pages": ("right", "absent", "wrong"),
     "links": ("object", "array", "null", "absent"),
     "total": ("right", "absent", "low", "high"),
+    "meta": ("right", "absent", "capital"),
     "archived": ("both", "status", "param", "none"),
     "rate_window": ("fixed", "rolling"),
     "date_format": ("ms", "z", "offset"),
@@ -33,6 +34,7 @@ class Behaviour:
         links_host: Replaces the host in links.next.
         numbers_as_strings: Numbers in meta.pagination are strings.
         total: "right", "absent", or off by 3: "low", "high".
+        meta: "right", "absent" for pages without any, or "capital" for `Pagination`, as an old description spells it.
         ignore_page: Every page is page 1.
         archived: How archived runs are reached: `status=archived` ("status"), the parameter `archived` ("param"),
             "both" or "none".
@@ -58,6 +60,7 @@ class Behaviour:
     links_host: str = ""
     numbers_as_strings: bool = False
     total: str = "right"
+    meta: str = "right"
     ignore_page: bool = False
     archived: str = "both"
     without_pagination: bool = True

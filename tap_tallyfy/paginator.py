@@ -135,13 +135,13 @@ class ListPaginator:
         if page.count > page.window.size:
             msg = "its pages have a size of their own"
             raise UnreadableError(msg)
-        if page.count == self.size and keys[0] == keys[-1]:
-            msg = f"more records share one '{self._order.field}' than fit on a page"
-            raise UnreadableError(msg)
         before, joins = self.value, self._joins(page, keys)
         if self.top is None:
             self.top = TOP if page.window.page == 1 else max(keys, default=BOTTOM)
             self.size = size_seen(page, self.size)
+        if page.count == self.size and keys[0] == keys[-1]:
+            msg = f"more records share one '{self._order.field}' than fit on a page"
+            raise UnreadableError(msg)
         if joins:
             self.value = min((self.value, *keys))
             # A part that begins at the bottom has nothing of its own: the one above it reads to the end.

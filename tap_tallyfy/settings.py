@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -14,11 +13,13 @@ from tap_tallyfy.contract import CONTRACT
 from tap_tallyfy.records import Misfit, date_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tap_tallyfy.stream import ListStream
 
 SECRETS: Final = ("access_token", "client_secret")
+#: Settings that are IDs, which some write as numbers.
+_IDS: Final = ("org_id", "client_id")
 
 _COMMON: Final = th.PropertiesList(
     th.Property(
@@ -162,35 +163,18 @@ def _property(name: str, parameter: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": name.replace("_", " ").capitalize(), **described}
 
 
-def from_environment(schema: Mapping[str, Any], prefix: str) -> dict[str, dict[str, Any]]:
-    """Return settings of streams given as variables of their own, such as `TAP_TALLYFY_RUNS_STATUS`.
-
-    The SDK reads all other settings from the environment itself.
+def with_text_ids(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that are given, IDs among them as text.
 
     Args:
-        schema: The JSON schema of the settings.
-        prefix: What the variables' names begin with.
+        config: The settings as given; null is the same as not given.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for stream, settings in schema["properties"].items():
-        if "additionalProperties" not in settings or settings.get("additionalProperties"):
-            continue
-        for name, described in settings.get("properties", {}).items():
-            text = os.environ.get(f"{prefix}{stream}_{name}".upper())
-            if text:
-                found.setdefault(stream, {})[name] = _from_text(text, described["type"])
-    return found
-
-
-def _from_text(text: str, kind: str) -> object:
-    if kind == "boolean":
-        return {"true": True, "false": False}.get(text.lower(), text)
-    if kind == "array":
-        try:
-            return msgspec.json.decode(text, type=list[str])
-        except msgspec.DecodeError:
-            return text.split(",")
-    return text
+    # The SDK would read an ID from the environment as a number if the schema allowed one.
+    return {
+        name: str(value) if name in _IDS and type(value) is int else value
+        for name, value in config.items()
+        if value is not None
+    }
 
 
 def environment_errors(schema: Mapping[str, Any], environment: Mapping[str, str], prefix: str) -> Iterator[str]:
@@ -294,15 +278,3 @@ def _is_http_url(value: str) -> bool:
     right = parts.scheme in {"http", "https"} and parts.hostname and port_is_right
     extra = parts.query or parts.fragment or parts.username
     return bool(right and not extra) and not any(sign.isspace() or sign in "{}" for sign in value)
-
-
-def merge(config: MutableMapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add settings of streams found in the environment to those given otherwise.
-
-    Args:
-        config: The settings; changed in place.
-        found: Settings by stream.
-    """
-    for stream, settings in found.items():
-        given = config.get(stream, {})
-        config[stream] = {**given, **settings} if isinstance(given, dict) else given

@@ -118,9 +118,9 @@ class ListStream(RESTStream[Window], ABC):
     def fingerprint(self) -> str:
         """What a bookmark depends on, as a hash: under other filters it would skip records they let in."""
         depends_on = {
-            "org_id": str(self.config["org_id"]),
+            "org_id": self.config["org_id"],
             "archived": self.settings.get("archived", "include"),
-            **self.filters,
+            **{name: _ids_as_text(value) for name, value in self.filters.items()},
         }
         return hashlib.sha256(msgspec.json.encode(depends_on, order="deterministic")).hexdigest()[:16]
 
@@ -364,6 +364,13 @@ class ListStream(RESTStream[Window], ABC):
         if normalise.misfits:
             names = ", ".join(f"'{name}' ({kind})" for name, kind in sorted(normalise.misfits.items()))
             self.logger.warning("Values of '%s' that fit no column are kept in '_extra': %s.", self.name, names)
+
+
+def _ids_as_text(value: object) -> object:
+    """Return a filter with its numbers as text: an ID is the same either way."""
+    if isinstance(value, list):
+        return [_ids_as_text(item) for item in value]
+    return str(value) if type(value) is int else value
 
 
 def _as_text(value: object) -> str:

@@ -62,15 +62,18 @@ class TapTallyfy(Tap):
         Raises:
             ConfigValidationError: If settings are wrong.
         """
-        config = {name: value for name, value in (config or {}).items() if value is not None}
-        wrong = list(settings.errors_before_schema(config, self.config_jsonschema))
-        if parse_env_config:
-            wrong += settings.environment_errors(self.config_jsonschema, os.environ, _ENVIRONMENT_PREFIX)
-            settings.merge(config, settings.from_environment(self.config_jsonschema, _ENVIRONMENT_PREFIX))
+        config = settings.with_text_ids(config or {})
         if validate_config:
-            _refuse(wrong)
+            _refuse(settings.errors_before_schema(config, self.config_jsonschema))
         self._settings_checked = validate_config
-        super().__init__(config=config, parse_env_config=parse_env_config, validate_config=validate_config, **kwargs)
+        try:
+            super().__init__(
+                config=config, parse_env_config=parse_env_config, validate_config=validate_config, **kwargs
+            )
+        except (ValueError, TypeError, AttributeError):
+            if parse_env_config:  # the SDK stumbles over variables of the wrong type, and has read `.env` by now
+                _refuse(settings.environment_errors(self.config_jsonschema, os.environ, _ENVIRONMENT_PREFIX))
+            raise
         if threading.current_thread() is threading.main_thread():
             # The SDK's own handler ends a killed sync with exit code 0, as if it had been complete.
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -206,10 +206,8 @@ class Walk:
             return False
         if whole.count > front.count or not front.count:
             return True
-        # As long as the first page, which had no size that was asked for: all there is, if a second has nothing else.
-        known = set(map(self._seen.identity, front.records))
-        behind = self._source.read(Window(2, front.count))
-        return front.count != self._size and known.issuperset(map(self._seen.identity, behind.records))
+        # As long as the first page: all there is if that had no size that was asked for, and no page is behind it.
+        return front.count != self._size and not self._source.read(Window(2, front.count)).records
 
     def _until_two_readings_agree(self) -> Iterator[Record]:
         """Read page after page, again and again: two readings alike, of a list of one length, have missed nothing."""

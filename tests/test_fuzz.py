@@ -186,7 +186,7 @@ def sync(sandbox: Sandbox, bodies: list[bytes | None], **config: Any) -> bool:
             assert len(str(error).splitlines()) == 1  # noqa: PT017 - neither success nor failure is expected
             well = False
         finally:
-            tap.connection.session.close()
+            tap.client.session.close()
     assert len(sandbox.requests) - before < 200
     validators: dict[str, Draft202012Validator] = {}
     stdout.seek(0)
@@ -292,7 +292,6 @@ def test_the_worst_read_as_the_sdk_reads(bodies: list[bytes]) -> None:
     assert isinstance(stream, RunsStream)
     response = requests.Response()
     response.status_code, response.url, response.raw = 200, "http://127.0.0.1/", io.BytesIO(bodies[0])
-    assert stream.get_new_paginator().has_more(response) in {True, False}
     try:
         records = list(stream.parse_response(response))
     except SingerSDKError as error:
@@ -335,5 +334,5 @@ def test_a_server_that_says_the_same_for_ever_does_not_keep_the_tap_for_ever(
     tap = TapTallyfy(config=settings_for(account, page_size=page_size, runs={"archived": archived}))
     with redirect_stdout(io.TextIOWrapper(io.BytesIO())), suppress(SingerSDKError):
         tap.sync_all()
-    tap.connection.session.close()
+    tap.client.session.close()
     assert 0 < answers.answered <= MOST_REQUESTS

@@ -165,8 +165,10 @@ def test_a_stopped_sync_is_made_up_for_by_the_next(
 def test_a_stopped_sync_does_not_move_a_bookmark_past_what_it_has_not_read(tmp_path: Path, concurrency: int) -> None:
     with Sandbox(runs=300, seed=9) as sandbox:
         first = run_tap(sandbox, page_size=20)
-        sandbox.clock_offset = 3600
-        changed = set(sandbox.mutate(Random(1), 150))
+        random, changed = Random(1), set[str]()
+        for minute in range(60, 210):
+            sandbox.clock_offset = 60 * minute
+            changed.update(sandbox.mutate(random))
         killer = AtPage(sandbox, 3, signal.SIGTERM)
         settings: dict[str, Any] = {"state": first.states[-1], "page_size": 20, "concurrency": concurrency}
         with tap(tmp_path, sandbox, command=STATES_OFTEN, **settings) as process:

@@ -1,149 +1,72 @@
-"""The paginator by itself, and in the SDK's own loop: it has to reach the end of a list and stop there."""
+"""The paginator by itself, against lists that change between any two pages, and as part of a sync."""
 
 from __future__ import annotations
 
-import json
+from random import Random
 from typing import Any
 
 import pytest
-import requests
 
-from sandbox import Behaviour, Fault, Sandbox
-from tap_tallyfy.paginator import ListPaginator, Pagination
-from tap_tallyfy.tap import TapTallyfy
-from tap_tallyfy.walk import Window
-from tests.tap import settings_for
+from sandbox import Behaviour, Sandbox
+from tap_tallyfy.page import Page, Pagination, Window
+from tap_tallyfy.paginator import ListPaginator, Order, UnreadableError, is_last, size_seen
+from tests.tap import run_tap
 
-
-def response(count: int = 0, first: int = 0, **pagination: Any) -> requests.Response:
-    """Return an answer with so many records, and this `meta.pagination` unless it is empty."""
-    rows = [{"id": f"{number:032x}"} for number in range(first, first + count)]
-    return raw({"data": rows, **({"meta": {"pagination": pagination}} if pagination else {})})
-
-
-def raw(body: object) -> requests.Response:
-    answer = requests.Response()
-    answer.status_code = 200
-    answer._content = body if isinstance(body, bytes) else json.dumps(body).encode()  # noqa: SLF001 - it has no other way in
-    return answer
-
-
-def goes_on(answer: requests.Response, page_size: int = 10) -> bool:
-    paginator = ListPaginator(page_size=page_size)
-    paginator.advance(answer)
-    assert paginator.finished or paginator.current_value == Window(2, page_size)
-    return not paginator.finished
-
-
+ORDER = Order("-created_at", "created_at")
 NEXT = {"next": "https://elsewhere.invalid/runs?page=2"}
+
+Row = dict[str, Any]
+
+
+def row(second: int, name: str = "") -> Row:
+    return {"id": name or f"at {second}", "created_at": f"2025-01-15T10:{second // 60:02}:{second % 60:02}.000Z"}
+
+
+def page(window: Window, rows: list[Row], **pagination: Any) -> Page:
+    return Page(window, rows, Pagination.read({"pagination": pagination} if pagination else None))
+
+
+def cut(window: Window, rows: list[Row]) -> Page:
+    """Return the page of a list that a server with all the facts would send."""
+    return page(window, rows[window.start : window.end], total=len(rows), per_page=window.size)
+
+
+# Where the API says a page stands
 
 
 @pytest.mark.parametrize(
     ("pagination", "more"),
     [
         ({"total": 25, "per_page": 10, "total_pages": 3, "links": NEXT}, True),
-        ({"total": 25, "per_page": 10, "total_pages": 3, "links": {}}, True),
-        ({"total": 25, "per_page": 10, "links": []}, True),
-        ({"total": 25, "per_page": 10, "links": None}, True),
-        ({"total": 25}, True),
+        ({"total": 25, "links": {}}, True),
+        ({"total": 25, "links": []}, True),
+        ({"total": 25, "links": None}, True),
         ({"total": "25", "per_page": "10", "total_pages": "3"}, True),
         ({"total": 25.0, "per_page": 10.0}, True),
         ({"total_pages": 3}, True),
-        ({"total_pages": 3, "per_page": 100}, True),
-        ({"links": NEXT, "per_page": 100}, True),
-        ({"per_page": 10}, True),
-        ({"per_page": 10, "total": None}, True),
-        ({"per_page": 10, "total": -1}, True),
-        ({"per_page": 10, "total": "many", "total_pages": {}}, True),
-        ({"per_page": 10, "total": True}, True),
-        ({"total": 3, "per_page": 10, "links": {}}, True),  # it contradicts itself: looked at again
-        ({"total": 10, "per_page": 10, "total_pages": 2, "links": {}}, True),
-        ({"total": 10, "per_page": 10, "total_pages": 1, "links": NEXT}, True),
-        ({"total": 10, "per_page": 10, "total_pages": 1, "links": {}}, False),
-        ({"total": 10, "per_page": 10, "total_pages": 1, "links": []}, False),
-        ({"total": 10, "per_page": 10, "total_pages": 1, "links": None}, False),
-        ({"total": 10, "per_page": 10, "links": {"next": None}}, False),
-        ({"total": 10, "per_page": 10, "links": {"next": ""}}, False),
-        ({"total": 10, "per_page": 10, "links": "next"}, False),
-        ({"total": "10", "per_page": "10", "total_pages": "1"}, False),
-        ({"total": 10}, False),
-        ({"total": 10, "per_page": -5, "total_pages": -1}, False),
-        ({"total": 10, "per_page": "ten", "total_pages": [1]}, False),
-        ({"total": 10, "total_pages": 1.0}, False),
+        ({"links": NEXT}, True),
+        ({"total": -1, "links": NEXT}, True),
+        ({"total": "many", "total_pages": "3"}, True),
+        ({"total": True, "links": NEXT}, True),
+        ({"total": 10, "total_pages": 3, "links": NEXT}, False),  # some compute the pages from another size
+        ({"total": 10, "links": {"next": None}}, False),
+        ({"total": "10"}, False),
+        ({"links": {"next": ""}}, False),
+        ({"links": "next", "total_pages": {}}, False),
+        ({"per_page": 10}, False),
     ],
 )
-def test_a_full_page(pagination: dict[str, Any], more: bool) -> None:  # noqa: FBT001
-    assert goes_on(response(10, **pagination)) is more
+def test_whether_the_api_says_that_a_list_goes_on(pagination: dict[str, Any], more: bool) -> None:  # noqa: FBT001
+    assert page(Window(1, 10), [row(n) for n in range(10)], **pagination).goes_on is more
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"data": [], "meta": {"pagination": {"total": 1000, "total_pages": 100, "links": NEXT}}},
-        {"data": {}, "meta": {"pagination": {"total": 1000, "total_pages": 100, "links": NEXT}}},
-        {"data": None, "meta": {"pagination": {"total": 1000}}},
-        {"meta": {"pagination": {"total": 1000}}},
-        {"data": [{"id": "a"}]},
-        {"data": [{"id": "a"}], "meta": None},
-        {"data": [{"id": "a"}], "meta": []},
-        {"data": [{"id": "a"}], "meta": {"pagination": None}},
-        {"data": [{"id": "a"}], "meta": {"pagination": [1]}},
-        [{"id": "a"}],
-        "text",
-        b"",
-        b"{",
-        b"\xff",
-        b"[" * 100_000,
-        b'{"meta": ' + b"[" * 100_000,
-    ],
-)
-def test_nothing_to_go_on_with_ends_the_list(body: object) -> None:
-    assert goes_on(raw(body)) is False
+@pytest.mark.parametrize("meta", [None, [], {}, 7, {"pagination": None}, {"pagination": [1]}, {"pagination": "x"}])
+def test_a_meta_of_another_shape_says_nothing(meta: object) -> None:
+    assert Pagination.read(meta) == Pagination()
 
 
-def test_rows_by_number_count_too() -> None:
-    body = {"data": {"0": {"id": "a"}, "2": {"id": "b"}}, "meta": {"pagination": {"total": 4}}}
-    assert goes_on(raw(body), page_size=2) is True
-
-
-def read_through(pages: list[requests.Response], page_size: int) -> int:
-    """Return how many of these pages are asked for; after the last, all are empty."""
-    paginator = ListPaginator(page_size=page_size)
-    asked = 0
-    while not paginator.finished:
-        assert paginator.current_value == Window(asked + 1, page_size)
-        page = pages[asked] if asked < len(pages) else response(0, total=0)
-        asked += 1
-        paginator.advance(page)
-    return asked
-
-
-def test_a_capped_page_size_is_not_the_end() -> None:
-    pages = [response(50, first, total=120, per_page=50) for first in (0, 50)] + [response(20, 100, total=120)]
-    assert read_through(pages, page_size=100) == 3
-
-
-def test_a_capped_page_size_that_is_not_admitted_is_not_the_end() -> None:
-    pages = [response(50, first, total=120, per_page=100) for first in (0, 50)] + [response(20, 100, total=120)]
-    assert read_through(pages, page_size=100) == 3
-
-
-def test_too_many_total_pages_cost_one_request() -> None:
-    pages = [response(2, first, total=4, total_pages=9) for first in (0, 2)]
-    assert read_through(pages, page_size=2) == 3
-
-
-def test_a_total_that_is_too_low_does_not_hide_pages() -> None:
-    pages = [response(2, first, total=3, per_page=2) for first in (0, 2, 4)]
-    assert read_through(pages, page_size=2) == 4
-
-
-def test_a_list_that_ignores_the_page_does_not_go_on_for_ever() -> None:
-    paginator = ListPaginator(page_size=10)
-    for _ in range(2):
-        assert not paginator.finished
-        paginator.advance(response(10, total=1000, per_page=10, total_pages=100, links=NEXT))
-    assert paginator.finished
+def test_a_capital_letter_makes_no_difference() -> None:
+    assert Pagination.read({"Pagination": {"total": 7}}) == Pagination(total=7, given=True)
 
 
 @pytest.mark.parametrize(
@@ -171,8 +94,174 @@ def test_a_list_that_ignores_the_page_does_not_go_on_for_ever() -> None:
     ],
 )
 def test_numbers_are_read_with_care(value: object, number: int | None) -> None:
-    read = Pagination.read({"pagination": {"total": value, "per_page": value, "total_pages": value}}, 1)
+    read = Pagination.read({"pagination": {"total": value, "per_page": value, "total_pages": value}})
     assert (read.total, read.per_page, read.total_pages) == (number, number, number)
+
+
+# Where a list ends
+
+
+@pytest.mark.parametrize(
+    ("count", "pagination", "size", "last"),
+    [
+        (55, {"total": 55, "per_page": 100}, 100, True),
+        (55, {"total": 55}, 100, True),
+        (0, {"total": 0}, 100, True),
+        (0, {}, 100, True),
+        (100, {"total": 100}, 100, False),  # a total may have been counted at another moment
+        (100, {}, 100, False),
+        (55, {"total": 56}, 55, False),
+        (20, {"total": 20, "per_page": 20}, 20, False),  # the size of all pages, as the API says
+        (19, {"total": 19, "per_page": 20}, 20, True),
+        (20, {"total": 900, "per_page": 20}, 20, False),
+        (20, {"total": 900, "per_page": 100}, 20, False),  # capped, and not admitted
+        (55, {}, 55, False),  # nothing says whether that is all
+        (55, {"per_page": 100}, 55, False),
+        (55, {"links": NEXT}, 55, False),
+    ],
+)
+def test_the_first_page(count: int, pagination: dict[str, Any], size: int, last: bool) -> None:  # noqa: FBT001
+    first = page(Window(1, 100), [row(n) for n in range(count)], **pagination)
+    assert size_seen(first, 100) == size
+    assert is_last(first, size) is last
+
+
+def test_a_later_page_does_not_change_the_size() -> None:
+    assert size_seen(page(Window(2, 60), [], total=60), 100) == 100
+
+
+# One part of a list
+
+
+def read(paginator: ListPaginator, rows: list[Row]) -> list[Window]:
+    """Read a list at rest to its end, and return the pages it took."""
+    windows = []
+    while not paginator.has_passed(None):
+        windows.append(paginator.window)
+        paginator.advance(cut(paginator.window, rows))
+    return windows
+
+
+@pytest.mark.parametrize("length", [0, 1, 99, 100, 101, 250, 1000])
+def test_a_list_at_rest_takes_few_more_pages_than_it_has(length: int) -> None:
+    windows = read(ListPaginator(ORDER, 100), [row(n) for n in range(length, 0, -1)])
+    assert windows[0] == Window(1, 100, "-created_at")
+    assert len(windows) <= 1.16 * -(-length // 100) + 1
+    for before, after in zip(windows, windows[1:], strict=False):
+        assert after.start < before.end < after.end
+
+
+def test_a_page_that_does_not_overlap_is_asked_for_further_up() -> None:
+    rows = [row(n) for n in range(300, 0, -1)]
+    paginator = ListPaginator(ORDER, 100)
+    paginator.advance(cut(paginator.window, rows))
+    assert paginator.value == "2025-01-15T10:03:21"
+    before = paginator.window
+    # Fifty records that were read are gone: what came behind them moved up.
+    rows = rows[50:]
+    paginator.advance(cut(before, rows))
+    assert paginator.value == "2025-01-15T10:03:21"
+    assert paginator.window.start < before.start - 40
+    read(paginator, rows)
+    assert paginator.value == "2025-01-15T10:00:01"
+
+
+def test_two_parts_meet_by_key_wherever_their_records_have_moved() -> None:
+    rows = [row(n) for n in range(400, 0, -1)]
+    upper, lower = ListPaginator(ORDER, 100), ListPaginator(ORDER, 100, position=200)
+    lower.advance(cut(lower.window, rows))
+    assert lower.top is not None
+    assert not upper.has_passed(lower.top)
+    rows = [row(n) for n in range(500, 400, -1)] + rows  # a hundred came, so all others moved down
+    pages = 0
+    while not upper.has_passed(lower.top):
+        upper.advance(cut(upper.window, rows))
+        pages += 1
+    assert upper.value < lower.top
+    assert pages in {3, 4}
+
+
+def test_a_part_behind_the_end_leaves_the_list_to_the_one_before() -> None:
+    rows = [row(n) for n in range(150, 0, -1)]
+    upper, lower = ListPaginator(ORDER, 100), ListPaginator(ORDER, 100, position=200)
+    lower.advance(cut(lower.window, rows))
+    assert lower.has_passed(None)
+    assert not upper.has_passed(lower.top)
+    read(upper, rows)
+    assert upper.has_passed(lower.top)
+
+
+def test_records_of_one_second_are_left_behind_together() -> None:
+    tie = [row(200, f"tie {n}") for n in range(30)]
+    rows = [row(n) for n in range(300, 210, -1)] + tie + [row(n) for n in range(150, 0, -1)]
+    paginator = ListPaginator(ORDER, 100)
+    paginator.advance(cut(paginator.window, rows))
+    assert not paginator.has_passed("2025-01-15T10:03:20")  # ten of them were read, which ones is up to the server
+    window = paginator.window
+    assert window.start < 90
+    read(paginator, rows)
+
+
+UNREADABLE: dict[str, tuple[list[Page], str]] = {
+    "rising": ([page(Window(1, 3), [row(1), row(2)], total=2)], "not sorted by 'created_at'"),
+    "more than were asked for": ([page(Window(1, 3), [row(n) for n in (4, 3, 2, 1)], total=4)], "a size of their own"),
+    "a page of one second": (
+        [page(Window(1, 3), [row(1, "a"), row(1, "b"), row(1, "c")], total=9)],
+        "more records share one 'created_at'",
+    ),
+    "no dates": ([page(Window(1, 2), [{"id": "a"}, {"id": "b"}], total=9)], "more records share one 'created_at'"),
+    "a total that is too high": ([page(Window(1, 3), [row(2), row(1)], total=7)] * 6, "announces more records"),
+    "the same page for ever": ([page(Window(1, 3), [row(3), row(2), row(1)], total=9)] * 50, "changes too fast"),
+}
+
+
+@pytest.mark.parametrize(("pages", "reason"), UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_what_cannot_be_read_by_its_keys_is_given_up(pages: list[Page], reason: str) -> None:
+    paginator = ListPaginator(ORDER, 3)
+
+    def read_all() -> None:
+        for each in pages:
+            assert not paginator.has_passed(None)
+            paginator.advance(each)
+
+    with pytest.raises(UnreadableError, match=reason):
+        read_all()
+
+
+@pytest.mark.parametrize("size", [5, 10, 20, 100])
+def test_nothing_that_stays_is_lost_while_a_list_changes(size: int) -> None:
+    """Random lists, ties in another order on every read, deletions and creations between any two pages."""
+    complete = 0
+    for seed in range(400):
+        random = Random(seed)
+        rows: dict[int, Row] = {}
+        second = 0
+        for number in range(4 * size):
+            second += random.choice([0, 0, 1])
+            rows[number] = row(second, str(number))
+        there = set(rows)
+        paginator, seen = ListPaginator(ORDER, size), set[str]()
+        try:
+            while not paginator.has_passed(None):
+                for _ in range(random.choice([0, 0, 0, 1, 2, 4])):
+                    rows.pop(random.choice([*rows, -1]), None)
+                if random.random() < 0.2:
+                    second += random.choice([0, 1])
+                    rows[len(there) + second + len(rows) * 1000] = row(second, f"new {second} {len(rows)}")
+                shown = list(rows.values())
+                random.shuffle(shown)
+                shown.sort(key=ORDER.key, reverse=True)
+                answer = cut(paginator.window, shown)
+                paginator.advance(answer)
+                seen |= {record["id"] for record in answer.records}
+        except UnreadableError:
+            continue
+        complete += 1
+        assert {str(number) for number in there & rows.keys()} <= seen
+    assert complete > 100
+
+
+# As part of a sync
 
 
 BEHAVIOURS = {
@@ -183,26 +272,23 @@ BEHAVIOURS = {
     "no total pages, no links": Behaviour(total_pages="absent", links="absent"),
     "links are a list": Behaviour(links="array", numbers_as_strings=True),
     "no total": Behaviour(total="absent", links="null"),
+    "no total and no pages": Behaviour(total="absent", links="null", total_pages="absent"),
     "total too low": Behaviour(total="low"),
     "total too high": Behaviour(total="high"),
     "links to another host": Behaviour(links_host="elsewhere.invalid"),
+    "no meta": Behaviour(meta="absent"),
+    "no meta, capped": Behaviour(meta="absent", per_page_cap=40),
+    "no meta, nothing in one answer": Behaviour(meta="absent", without_pagination=False),
+    "a capital letter": Behaviour(meta="capital"),
+    "page ignored": Behaviour(ignore_page=True),
 }
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS.values(), ids=BEHAVIOURS.keys())
 @pytest.mark.parametrize("page_size", [10, 100])
-def test_the_sdk_reads_a_whole_list(behaviour: Behaviour, page_size: int) -> None:
-    with Sandbox(runs=90, seed=4, behaviour=behaviour) as sandbox:
-        tap = TapTallyfy(config=settings_for(sandbox, page_size=page_size))
-        records = list(tap.streams["runs"].request_records(None))  # type: ignore[attr-defined]
-        expected = {identity for identity, run in sandbox.runs.items() if not run["archived_at"]}
-    assert len(records) == len(expected) > 60
-    assert {record["id"] for record in records} == expected
-
-
-def test_the_sdk_reads_a_bare_list() -> None:
-    with Sandbox(runs=5) as sandbox:
-        sandbox.faults = [Fault("body", b'[{"id": "a"}, {"id": "b"}]')]
-        tap = TapTallyfy(config=settings_for(sandbox))
-        records = list(tap.streams["runs"].request_records(None))  # type: ignore[attr-defined]
-    assert [record["id"] for record in records] == ["a", "b"]
+def test_a_whole_list_is_read(behaviour: Behaviour, page_size: int) -> None:
+    with Sandbox(runs=190, seed=4, behaviour=behaviour) as sandbox:
+        result = run_tap(sandbox, page_size=page_size)
+        assert result.code == 0, result.stderr
+        assert result.ids == sandbox.runs.keys()
+        assert len(result.records) == len(result.ids)

@@ -6,6 +6,7 @@ were sent. A record that does not fit goes the long way, through `records.Normal
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
@@ -28,6 +29,8 @@ _TypeForm: TypeAlias = Any
 _Integer = Annotated[int, msgspec.Meta(ge=-LARGEST_INTEGER - 1, le=LARGEST_INTEGER)]
 _UsualDateTime = Annotated[str, msgspec.Meta(pattern=f"^{USUAL_DATE_TIME.pattern}$")]
 _SCALARS: Final[Mapping[str, Any]] = {"string": str, "integer": _Integer, "number": float, "boolean": bool}
+#: Names that the fields of a struct can have.
+_NAMEABLE: Final = re.compile(r'[^\\"\x00-\x1f]*')
 _is_usual: Final = USUAL_DATE_TIME.fullmatch
 _NOT_TYPED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError, Misfit)
 
@@ -108,7 +111,7 @@ class RecordDecoder:
         if not isinstance(row, dict):
             msg = "no record"
             raise msgspec.ValidationError(msg)
-        unknown = [name for name in row if name not in self._schema["properties"]]
+        unknown = [name for name in row if name not in self._schema["properties"] and _NAMEABLE.fullmatch(name)]
         if set(unknown).difference(self._typed.unknown) and len(self._typed.unknown) < _MOST_UNKNOWN:
             self._typed = _Typed(self._schema, tuple({*self._typed.unknown, *unknown}), self._wrapped)
         return self.record(row)
@@ -131,7 +134,11 @@ class _Typed:
         """
         self.unknown = unknown
         self._keeps_extra = EXTRA in schema["properties"]
-        properties = {name: property_ for name, property_ in schema["properties"].items() if name != EXTRA}
+        properties = {
+            name: property_
+            for name, property_ in schema["properties"].items()
+            if name != EXTRA and _NAMEABLE.fullmatch(name)
+        }
         nested = [name for name, property_ in properties.items() if _is_nested(property_)]
         kinds = {name: _kinds(property_)[0] for name, property_ in properties.items()}
         self._dates = [name for name in properties if properties[name].get("format") == "date-time"]

@@ -122,14 +122,14 @@ class Walk:
 
     def _down_to_the_floor(self, order: Order, evidence: SortEvidence) -> Iterator[Record]:
         """Read from the newest change down to the floor; that alone is worth the evidence that it takes."""
-        part, newest = self.paginator_type(order, self._size), BOTTOM
-        for number, page in enumerate(self._pages([part], order, self._floor)):
+        part, newest, pages = self.paginator_type(order, self._size), BOTTOM, 0
+        for page in self._pages([part], order, self._floor):
+            pages += 1
             newest = max([newest, *map(order.key, page.records[:1])])
             evidence.add(page.records)
             yield from self._fresh(page)
-            if number == 0 and part.ended:  # the whole list, in one moment
-                return
-        if not evidence.suffices(partial(self._turns, order, newest, part.value)):
+        # A list of one page was read in one moment, whatever its order.
+        if not (part.ended and pages == 1) and not evidence.suffices(partial(self._turns, order, newest, part.value)):
             msg = f"nothing shows that the API sorts by '{order.field}'"
             raise UnreadableError(msg)
 
@@ -142,46 +142,54 @@ class Walk:
 
     def _side_by_side(self, order: Order) -> Iterator[Record]:
         """Read everything, in parts of which each ends where the next one began."""
-        parts = [self.paginator_type(order, self._size)]
-        for page in self._pages(parts, order, None):
+        for page in self._pages([self.paginator_type(order, self._size)], order, None):
             yield from self._fresh(page)
-            if len(parts) == 1:
-                parts += self._cut(order, parts[0].size, page.pagination.total or 0)
 
-    def _cut(self, order: Order, size: int, total: int) -> list[ListPaginator]:
-        """Return the parts that a list is worth being cut into, but for the first."""
-        parts = min(self._concurrency, total // (size * _PAGES_A_PART))
-        return [self.paginator_type(order, size, total * number // parts) for number in range(1, parts)]
-
-    def _pages(self, parts: Sequence[ListPaginator], order: Order, floor: str | None) -> Iterator[Page]:
+    def _pages(self, parts: list[ListPaginator], order: Order, floor: str | None) -> Iterator[Page]:
         """Yield the pages of all parts as they come, until each part has met the next one, or the floor, or the end."""
         under_way: dict[Future[Any], ListPaginator] = {}
         while going_on := [
             part for part, below in zip_longest(parts, parts[1:]) if not part.has_passed(below.top if below else floor)
         ]:
             if len(going_on) == 1 and not under_way:
-                yield self._advanced(going_on[0], order, self._source.read(going_on[0].window))
+                page = self._source.read(going_on[0].window)
+                yield from self._taken(going_on[0], order, page)
+                if floor is None and len(parts) == 1:
+                    parts += self._cut(order, parts[0].size, page.pagination.total or 0)
                 continue
             waiting = [part for part in going_on if part not in under_way.values()]
             for part in waiting[: self._concurrency - len(under_way)]:
                 under_way[self._source.ask(part.window)] = part
             for answer in self._source.arrived(under_way):
                 part = under_way.pop(answer)
-                yield self._advanced(part, order, self._source.receive(part.window, answer))
+                yield from self._taken(part, order, self._source.receive(part.window, answer))
 
-    def _advanced(self, part: ListPaginator, order: Order, page: Page) -> Page:
-        """Return a page after it has carried a part on.
+    def _cut(self, order: Order, size: int, total: int) -> list[ListPaginator]:
+        """Return the parts that a list is worth being cut into, but for the first."""
+        parts = min(self._concurrency, total // (size * _PAGES_A_PART))
+        return [self.paginator_type(order, size, total * number // parts) for number in range(1, parts)]
+
+    def _taken(self, part: ListPaginator, order: Order, page: Page) -> Iterator[Page]:
+        """Yield a page, and carry a part on with it.
 
         Raises:
             UnreadableError: If it shows that the order is another one, whatever its keys look like.
         """
-        read_to, top = part.value, part.top or BOTTOM
+        surprises = self._surprises(part, order, page)
+        yield page
         part.advance(page)
-        for record in page.records:
-            if read_to < order.key(record) < top and record not in self._seen and self._seen.is_settled(record):
-                msg = f"records turn up where all had been read, so it is not sorted by '{order.field}'"
-                raise UnreadableError(msg)
-        return page
+        if surprises:
+            msg = f"records turn up where all had been read, so it is not sorted by '{order.field}'"
+            raise UnreadableError(msg)
+
+    def _surprises(self, part: ListPaginator, order: Order, page: Page) -> bool:
+        """Return whether a page shows unread records, older than the sync, where all have been read."""
+        return any(
+            part.value < order.key(record) < (part.top or BOTTOM)
+            and record not in self._seen
+            and self._seen.is_settled(record)
+            for record in page.records
+        )
 
     # In other ways
 

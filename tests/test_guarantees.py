@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tap_tallyfy.evidence import SortEvidence
-from tap_tallyfy.page import Page
 from tap_tallyfy.paginator import ListPaginator, Order
 from tap_tallyfy.streams import RunsStream
 from tap_tallyfy.walk import Walk
@@ -28,6 +27,7 @@ from tests.model import Server, Warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tap_tallyfy.page import Page
     from tap_tallyfy.stream import ListStream
 
 if sys.version_info >= (3, 12):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from random import Random
 from typing import Any
 
@@ -147,7 +148,7 @@ def test_a_list_at_rest_takes_few_more_pages_than_it_has(length: int) -> None:
     windows = read(ListPaginator(ORDER, 100), [row(n) for n in range(length, 0, -1)])
     assert windows[0] == Window(1, 100, "-created_at")
     assert len(windows) <= 1.16 * -(-length // 100) + 1
-    for before, after in zip(windows, windows[1:], strict=False):
+    for before, after in itertools.pairwise(windows):
         assert after.start < before.end < after.end
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import json
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import pytest
 
 from sandbox import Behaviour, Fault, Sandbox
 from sandbox.data import FOLDERS, GROUPS, TAGS, TEMPLATES
-from tests.tap import Result, run_command, run_tap, settings_for
+from tests.tap import Result, environment, run_command, run_tap, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ FOLDER = next(iter(FOLDERS))
 @pytest.fixture(scope="module")
 def company() -> Iterator[Sandbox]:
     """An account large enough that every filter lets something in and keeps something out."""
-    with Sandbox(runs=400, seed=5) as running:
+    with Sandbox(runs=400, seed=6) as running:
         yield running
 
 
@@ -158,14 +159,17 @@ def test_filters_come_from_the_environment(company: Sandbox, text: str, paramete
     assert {request.query.get(parameter) for request in result.lists} == {value}
 
 
-def test_settings_come_from_a_env_file(company: Sandbox, tmp_path: Path) -> None:
-    """The SDK looks for it in the folder of the program that runs, and above."""
-    given = {**settings_for(company), "runs": '{"status": "active"}'}
-    lines = [f"TAP_TALLYFY_{name.upper()}={str(value) if name != 'runs' else repr(value)}" for name, value in given.items()]
+def test_settings_come_from_an_env_file(company: Sandbox, tmp_path: Path) -> None:
+    given = {name: str(value) for name, value in settings_for(company).items()} | {"runs": '{"status": "active"}'}
+    lines = [f"TAP_TALLYFY_{name.upper()}='{value}'" for name, value in given.items()]
     (tmp_path / ".env").write_text("\n".join(lines), encoding="utf-8")
-    script = tmp_path / "run.py"
-    script.write_text("from tap_tallyfy.tap import TapTallyfy\nTapTallyfy.cli()\n", encoding="utf-8")
-    ...
+    before = len(company.requests)
+    # The SDK looks for the file in the working folder only if the program is no file.
+    program = "from tap_tallyfy.tap import TapTallyfy; TapTallyfy.cli()"
+    command = [sys.executable, "-c", program, "--config", "ENV"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {request.query.get("status") for request in company.requests[before:]} == {"active"}
 
 
 @pytest.mark.parametrize(
@@ -286,6 +290,32 @@ def test_filters_add_up(company: Sandbox) -> None:
     assert result.ids == expected
 
 
+NUMBERS = {"owners": [1001, 1002], "checklist_id": 77, "tag_ids": [5], "tag": 5, "groups": [6, "7"], "folder": 8}
+
+
+@pytest.mark.parametrize(("name", "value"), NUMBERS.items())
+def test_ids_may_be_numbers(company: Sandbox, name: str, value: Any) -> None:
+    result = run_tap(company, runs={name: value})
+    assert result.code == 0, result.stderr
+    sent = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    assert {request.query.get(name) for request in result.lists} == {sent}
+    # An ID is the same as a number and as text, so the bookmark stays good.
+    as_text = [str(item) for item in value] if isinstance(value, list) else str(value)
+    again = run_tap(company, state=result.states[-1], runs={name: as_text})
+    assert again.code == 0, again.stderr
+    assert "starts over" not in again.stderr
+
+
+def test_the_organization_may_be_a_number() -> None:
+    with Sandbox(runs=3, seed=3) as sandbox:
+        sandbox.org_id = "4711"
+        result = run_tap(sandbox, org_id=4711)
+        assert result.code == 0, result.stderr
+        assert len(result.ids) == 3
+        again = run_tap(sandbox, state=result.states[-1], org_id="4711")
+        assert "starts over" not in again.stderr
+
+
 # Archived
 
 
@@ -390,20 +420,21 @@ def test_a_user_agent_of_ones_own_is_sent(company: Sandbox) -> None:
     assert {request.headers["User-Agent"] for request in result.lists} == {"warehouse (it@example.com)"}
 
 
-@pytest.mark.parametrize("size", [1, 33, 100])
+@pytest.mark.parametrize("size", [3, 33, 100])
 def test_the_page_size_is_asked_for(account: Sandbox, size: int) -> None:
     result = run_tap(account, page_size=size, start_date="2025-12-01", runs={"archived": "exclude"})
     assert result.code == 0, result.stderr
     assert result.lists[0].query["per_page"] == str(size)
-    assert max(int(request.query["per_page"]) for request in result.lists) == size
+    assert max(int(request.query.get("per_page", 0)) for request in result.lists) == size
 
 
-def test_a_list_without_pagination_is_one_request(company: Sandbox) -> None:
+def test_a_list_without_pagination_is_one_answer(company: Sandbox) -> None:
     result = run_tap(company, runs={"without_pagination": True, "archived": "exclude"})
     assert result.code == 0, result.stderr
-    (request,) = result.lists
-    assert request.query["without_pagination"] == "true"
-    assert "page" not in request.query
+    front, whole = result.lists
+    assert front.query["page"] == "1"
+    assert whole.query["without_pagination"] == "true"
+    assert "page" not in whole.query
     assert result.ids == company.runs.keys() - archived_ids(company)
 
 

@@ -74,6 +74,10 @@ class Seen:
         self._earlier.append(self._ids)
         self._ids = set()
 
+    def __len__(self) -> int:
+        """Return how many records all lists have shown so far, each list on its own."""
+        return sum(map(len, self._earlier)) + len(self._ids)
+
     def __contains__(self, record: Record) -> bool:
         """Return whether the present list has shown this record."""
         return self.identity(record) in self._ids

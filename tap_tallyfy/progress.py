@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from tap_tallyfy.evidence import Seen
     from tap_tallyfy.page import Page
     from tap_tallyfy.stream import ListStream
 
@@ -17,19 +18,22 @@ class Progress:
     """Counts what one stream's sync does.
 
     Attributes:
-        read: Records received, repeated ones included.
+        received: Records received, repeated ones included.
         emitted: Records handed on.
         unchanged: Records received for the first time and not handed on: older than the bookmark, or excluded.
         pages: Pages received.
     """
 
-    def __init__(self, stream: ListStream) -> None:
+    def __init__(self, stream: ListStream, seen: Seen) -> None:
         """Start counting.
 
         Args:
             stream: The stream that is synced.
+            seen: What it has read.
         """
         self._stream = stream
+        self._seen = seen
+        self._totals: dict[object, int | None] = {}
         self._started = self._last_line = time.monotonic()
         self._requests_before = stream.client.pace.requests
         self._bar: Any = None
@@ -37,33 +41,42 @@ class Progress:
             from tqdm import tqdm  # noqa: PLC0415 - costs start-up time, and most runs have no terminal
 
             self._bar = tqdm(desc=stream.name, unit=" records", leave=False)
-        self.read = self.emitted = self.unchanged = self.pages = 0
+        self.received = self.emitted = self.unchanged = self.pages = 0
 
-    def page(self, page: Page) -> None:
+    def page(self, page: Page, source: object) -> None:
         """Count a page, and say how far the sync is if it is time to.
 
         Args:
             page: The page.
+            source: The list that it is one of; a stream's lists have a length each.
         """
-        self.read += len(page.records)
+        self.received += page.count
         self.pages += 1
-        total, now = page.pagination.total, time.monotonic()
+        self._totals[source] = page.pagination.total
+        done, total = len(self._seen), self._total()
+        now = time.monotonic()
         if self._bar is not None:
-            self._bar.total = max(total or 0, self.read)
-            self._bar.update(len(page.records))
+            self._bar.total = total
+            self._bar.update(done - self._bar.n)
         elif now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            rate = self.read / (now - self._started)
-            left = f", about {(total - self.read) / rate:.0f} s left" if total and total > self.read and rate else ""
+            rate = done / (now - self._started)
+            left = f", about {(total - done) / rate:.0f} s left" if total and total > done and rate else ""
             self._stream.logger.info(
                 "%s: %d of %s read in %d pages, %.0f a second%s.",
                 self._stream.name,
-                self.read,
+                done,
                 "an unknown number" if total is None else total,
                 self.pages,
                 rate,
                 left,
             )
+
+    def _total(self) -> int | None:
+        """Return how many records there are to read as far as the API says, or None where it does not."""
+        known = [total for total in self._totals.values() if total is not None]
+        # Some that were read may have been deleted since.
+        return max(sum(known), len(self._seen)) if len(known) == len(self._totals) else None
 
     def finish(self) -> None:
         """Sum the sync up."""
@@ -71,13 +84,13 @@ class Progress:
             self._bar.close()
         pace = self._stream.client.pace
         self._stream.logger.info(
-            "%s: %d read, %d emitted, %d unchanged, %d repeated; %d requests, %d refused for the rate limit,"
+            "%s: %d received, %d emitted, %d unchanged, %d repeated; %d requests, %d refused for the rate limit,"
             " %.1f s waited, %.1f s in all.",
             self._stream.name,
-            self.read,
+            self.received,
             self.emitted,
             self.unchanged,
-            self.read - self.emitted - self.unchanged,
+            self.received - self.emitted - self.unchanged,
             pace.requests - self._requests_before,
             pace.refusals,
             pace.waited,

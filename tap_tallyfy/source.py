@@ -162,7 +162,7 @@ class ListSource:
         raise FatalSyncError(msg)
 
     def _noted(self, page: Page) -> Page:
-        self._progress.page(page)
+        self._progress.page(page, self)
         return page
 
 

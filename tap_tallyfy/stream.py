@@ -191,7 +191,7 @@ class ListStream(RESTStream[Window], ABC):
         proven = state.pop("sort", None)
         by_change = {order: SortEvidence(proven=order.sort == proven) for order in self._usable(self.by_change)}
         excluded = self.settings.get("archived") == "exclude"
-        progress = Progress(self)
+        progress = Progress(self, seen)
         for listing in self.listings:
             seen.next_list()
             walk = self.walk_type(

@@ -269,3 +269,21 @@ def test_many_at_once_against_a_real_server(*, window: str, tells: bool) -> None
     windows = accepted // 12
     assert windows >= 4
     assert refused < 4 * windows  # how the answers of eight threads fall in time is not the tap's alone
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(1.0, 0), (4.0, 0), (5.0, 1), (300.0, 1)])
+def test_a_long_wait_is_said_once(caplog: pytest.LogCaptureFixture, seconds: float, lines: int) -> None:
+    now = [0.0]
+
+    def pause(wait: float) -> None:
+        now[0] += wait
+
+    pace = Pace(clock=lambda: now[0], pause=pause)
+    pace.acquire()
+    pace.refused(seconds)
+    with caplog.at_level("INFO"):
+        pace.acquire()
+    assert now[0] >= seconds
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == lines
+    assert all(f"waiting {seconds:.0f} s" in line for line in said)

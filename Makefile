@@ -14,7 +14,7 @@ MELTANO_PYTHONS := >=3.10,<3.13
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links
 
-.PHONY: help demo test coverage lint bench lock clean
+.PHONY: help demo test soak coverage lint bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: .venv/ready .venv-meltano/ready ## Sync a sandbox account, or the real one
 
 test: lint .venv-meltano/plugins ## Run every check
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
+
+soak: .venv/ready ## Search for a broken guarantee in 20 times as many worlds as `make test`; SOAK=100 takes about an hour
+	SOAK=$(or $(SOAK),20) $(BIN)/python -m pytest tests/test_guarantees.py
 
 coverage: .venv-meltano/plugins .venv/ready ## Run the tests and show which lines they do not reach; takes longer
 	$(BIN)/coverage run --branch --source=tap_tallyfy -m pytest

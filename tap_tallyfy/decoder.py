@@ -109,8 +109,7 @@ class RecordDecoder:
         except _NOT_TYPED:
             row = _ANY.decode(raw)
         if not isinstance(row, dict):
-            msg = "no record"
-            raise msgspec.ValidationError(msg)
+            raise msgspec.ValidationError
         unknown = [name for name in row if name not in self._schema["properties"] and _NAMEABLE.fullmatch(name)]
         if set(unknown).difference(self._typed.unknown) and len(self._typed.unknown) < _MOST_UNKNOWN:
             self._typed = _Typed(self._schema, tuple({*self._typed.unknown, *unknown}), self._wrapped)

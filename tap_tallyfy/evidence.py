@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -157,3 +157,30 @@ class SortEvidence:
                 self._turns = turns()
             self.proven = self._turns
         return self.proven
+
+
+class Reading(NamedTuple):
+    """All pages of a list, as they were read one after the other.
+
+    Attributes:
+        pages: How many there were.
+        ids: The records they showed, in order.
+        totals: The lengths that the API said the list had.
+        repeats: Whether a record was shown twice.
+    """
+
+    pages: int
+    ids: tuple[Any, ...]
+    totals: set[int | None]
+    repeats: bool
+
+    def agrees_with(self, other: Reading | None) -> bool:
+        """Return whether two readings show the same list at rest.
+
+        Args:
+            other: The reading before this one, if there was one.
+        """
+        if other is None or len(self.totals) > 1 or self.totals != other.totals:
+            return False
+        # Records of one second may come in another order each time: then each page must have shown others.
+        return self.ids == other.ids or (set(self.ids) == set(other.ids) and not (self.repeats or other.repeats))

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 #: Settings under a stream's name that are no query parameters of that meaning, or do not change which records match.
 _NO_FILTERS = frozenset({"archived", "sort", "without_pagination"})
 _REPORTED = 10
-_NO_ID = "The API sent a record of '{}' without an 'id', which no target can keep; ask its support."
 _TOP_LEVEL = len(("properties", "name"))
 
 
@@ -312,7 +311,10 @@ class ListStream(RESTStream[Window], ABC):
             meta = body.get("meta") if isinstance(body, dict) else None
         for record in records:
             if not record.get("id"):
-                raise FatalSyncError(_NO_ID.format(self.name))
+                msg = (
+                    f"A record of '{self.name}' has no 'id', so no target can keep it; ask Tallyfy's support."
+                )
+                raise FatalSyncError(msg)
             if self.replication_key:
                 record.setdefault(self.replication_key, None)  # the SDK looks it up in every record
         return records, meta

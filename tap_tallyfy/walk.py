@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import count, pairwise, zip_longest
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from singer_sdk.exceptions import FatalSyncError
 
+from tap_tallyfy.evidence import Reading
 from tap_tallyfy.page import Window
 from tap_tallyfy.paginator import BOTTOM, ListPaginator, UnreadableError, is_last, size_seen
 
@@ -219,7 +220,7 @@ class Walk:
 
     def _until_two_readings_agree(self) -> Iterator[Record]:
         """Read page after page, again and again: two readings alike, of a list of one length, have missed nothing."""
-        before: _Reading | None = None
+        before: Reading | None = None
         for _ in range(_READINGS):
             reading = yield from self._reading()
             if reading and (reading.pages == 1 or reading.agrees_with(before)):
@@ -228,7 +229,7 @@ class Walk:
         msg = "no two readings of it agreed"
         raise UnreadableError(msg)
 
-    def _reading(self) -> Generator[Record, None, _Reading | None]:
+    def _reading(self) -> Generator[Record, None, Reading | None]:
         """Yield page after page, and return what it was, or None if a page showed nothing that others had not."""
         size, rows, ids, totals = self._size, 0, dict[Any, None](), set[int | None]()
         for number in count(1):
@@ -242,37 +243,10 @@ class Walk:
             ids |= here
             totals.add(page.pagination.total)
             if not here or is_last(page, size):
-                return _Reading(number, tuple(ids), totals, repeats=rows > len(ids))
+                return Reading(number, tuple(ids), totals, repeats=rows > len(ids))
         return None
 
     def _fresh(self, page: Page) -> Iterator[Record]:
         """Yield what a page shows for the first time, or in a new version."""
         self._seen.take_clock(page)
         return filter(self._seen.add, page.records)
-
-
-class _Reading(NamedTuple):
-    """All pages of a list, one after the other.
-
-    Attributes:
-        pages: How many there were.
-        ids: The records they showed, in order.
-        totals: The lengths that the API said the list had.
-        repeats: Whether a record was shown twice.
-    """
-
-    pages: int
-    ids: tuple[Any, ...]
-    totals: set[int | None]
-    repeats: bool
-
-    def agrees_with(self, other: _Reading | None) -> bool:
-        """Return whether two readings show the same list at rest.
-
-        Args:
-            other: The reading before this one, if there was one.
-        """
-        if other is None or len(self.totals) > 1 or self.totals != other.totals:
-            return False
-        # Records of one second may come in another order each time: then each page must have shown others.
-        return self.ids == other.ids or (set(self.ids) == set(other.ids) and not (self.repeats or other.repeats))

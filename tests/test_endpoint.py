@@ -208,7 +208,7 @@ def test_an_added_endpoint_has_settings_of_its_own(company: Sandbox, checkout: P
             "TAP_TALLYFY_API_URL": company.api_url,
             "TAP_TALLYFY_ORG_ID": company.org_id,
             "TAP_TALLYFY_ACCESS_TOKEN": company.access_token,
-            "TAP_TALLYFY_WIDGETS_COLORS": "green",
+            "TAP_TALLYFY_WIDGETS": '{"colors": ["green"]}',
         },
     )
     assert variable.code == 0, variable.stderr

@@ -108,6 +108,7 @@ def test_settings_from_the_environment_reach_the_tap_and_unset_ones_do_not(proje
         "api_url": "https://go.tallyfy.com/api",
         "concurrency": 8,
         "page_size": 7,
+        "lookback_seconds": 60,
         "request_timeout": 60,
         "runs": {"archived": "include", "owners": ["1001", "1002"], "starred": True, "status": "active"},
         "token_url": "https://go.tallyfy.com/oauth/token",

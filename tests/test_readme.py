@@ -163,16 +163,12 @@ def spoken(node: ast.AST) -> list[ast.expr]:
     if isinstance(node, ast.Assign):
         inside = [inner for target in node.targets for inner in ast.walk(target)]
         names = {getattr(inner, "id", getattr(inner, "attr", None)) for inner in inside}
-        return [node.value] if "msg" in names else list(parts(node.value)) if names & {"_unsure", "reason"} else []
+        return [node.value] if "msg" in names else []
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return node.args[:1] if node.func.attr in {"warning", "error"} else []
-    if isinstance(node, ast.FunctionDef) and node.name in {"response_error_message", "_cause"}:
+    if isinstance(node, ast.FunctionDef) and node.name in {"explain", "cause"}:
         return [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return) and inner.value]
     return [node.value] if isinstance(node, ast.Yield) and node.value else []
-
-
-def parts(value: ast.expr) -> Iterator[ast.expr]:
-    return (node for node in ast.walk(value) if isinstance(node, ast.Constant) and node.value)
 
 
 def template(node: ast.expr) -> str:

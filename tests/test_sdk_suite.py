@@ -95,6 +95,7 @@ def settings_of_the_tap() -> set[str]:
         "page_size",
         "request_timeout",
         "user_agent",
+        "lookback_seconds",
         "requests_per_minute",
         "concurrency",
         "runs",

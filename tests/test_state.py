@@ -92,12 +92,12 @@ def test_a_full_sync_costs_its_pages_and_a_few_requests(runs: int, change_every:
         nonlocal asked
         asked += 1
         if change_every and asked % change_every == 0:
-            sandbox.mutate(random)
+            account.mutate(random)
 
-    with Sandbox(runs=runs, seed=3) as sandbox:
-        lengths = lists_of(sandbox)
-        sandbox.before_list = work
-        result = run_tap(sandbox, concurrency=concurrency)
+    with Sandbox(runs=runs, seed=3) as account:
+        lengths = lists_of(account)
+        account.before_list = work
+        result = run_tap(account, concurrency=concurrency)
         assert result.code == 0, result.stderr
         most = 1.5 if change_every else 1.16
         assert len(result.requests) <= sum(most * math.ceil(length / 100) + 6 for length in lengths)

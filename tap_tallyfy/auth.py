@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -61,20 +62,16 @@ class ClientCredentialsAuthenticator(OAuthAuthenticator):
         with self._lock:
             return super().authenticate_request(request)
 
-    def discard(self, authorization: str | None) -> bool:
+    def discard(self, authorization: str | None) -> None:
         """Forget the token the API refused, so that the next request fetches another.
 
         Args:
             authorization: The `Authorization` header that was refused; if another thread has renewed it since, nothing
                 is forgotten.
-
-        Returns:
-            Whether another token can be had.
         """
         with self._lock:
             if authorization == f"Bearer {self.access_token}":
                 self.access_token = None
-        return True
 
     @override
     def update_access_token(self) -> None:
@@ -116,6 +113,7 @@ class ClientCredentialsAuthenticator(OAuthAuthenticator):
             msg = "The token URL answered with something that is no token; check 'token_url'."
             raise FatalAPIError(msg)
         self.access_token = token
+        lifetime = lifetime if 0 < lifetime < math.inf else _DEFAULT_LIFETIME
         self._renew_at = time.monotonic() + lifetime * (1 - _RENEWAL_SHARE)
 
 

@@ -35,7 +35,6 @@ MAX_REFUSALS: Final = 20
 _Answer = TypeVar("_Answer")
 
 _FIRST_WAIT: Final = 0.5
-_LONGEST_WAIT: Final = 30.0
 _PASSING: Final = (
     requests.Timeout,
     requests.ConnectionError,
@@ -97,7 +96,7 @@ class Client:
                 return understand(self._send(prepare))
             except (RetriableAPIError, *_PASSING) as error:
                 reason = str(error) if isinstance(error, RetriableAPIError) else cause(error)
-            wait = min(_FIRST_WAIT * 2 ** (tries - 1), _LONGEST_WAIT) + random.random()  # noqa: S311 - no secret
+            wait = _FIRST_WAIT * 2 ** (tries - 1) + random.random()  # noqa: S311 - no secret
             self._log.warning("Try %d of %d failed, the next is in %.1f s: %s", tries, MAX_TRIES, wait, reason)
             time.sleep(wait)
         try:
@@ -133,11 +132,13 @@ class Client:
 
     def _send(self, prepare: Callable[[], requests.PreparedRequest]) -> requests.Response:
         renewed = False
-        for _ in range(MAX_REFUSALS):
+        refusals = 0
+        while refusals < MAX_REFUSALS:
             request = prepare()
             response = self._paced(request)
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 self.pace.refused(_retry_after(response))
+                refusals += 1
                 continue
             self.pace.release(remaining=response.headers.get("X-RateLimit-Remaining"))
             signer = self.authenticator
@@ -146,7 +147,8 @@ class Client:
                 and isinstance(signer, ClientCredentialsAuthenticator)
                 and not renewed
             ):
-                renewed = signer.discard(request.headers.get("Authorization"))
+                signer.discard(request.headers.get("Authorization"))
+                renewed = True
                 continue
             return response
         msg = (
@@ -178,14 +180,17 @@ def _path(request: requests.Request | requests.PreparedRequest | None) -> str:
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Return the seconds to wait by `Retry-After`, a number or an HTTP-date (RFC 9110), or None."""
+    """Return the seconds to wait by `Retry-After`, a number or an HTTP-date (RFC 9110), or None.
+
+    Both count in whole seconds, so none means less than one.
+    """
     value = response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
-        return float(value)
+        return max(float(value), 1.0)
     try:
         until = parsedate_to_datetime(value)
         # Measured on the server's clock where it tells it: this machine's may be wrong.
         now = parsedate_to_datetime(response.headers["Date"]) if "Date" in response.headers else None
-        return max((until - (now or datetime.now(timezone.utc))).total_seconds(), 0.0)
+        return max((until - (now or datetime.now(timezone.utc))).total_seconds(), 1.0)
     except (ValueError, TypeError):
         return None

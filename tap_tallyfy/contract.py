@@ -77,6 +77,18 @@ class Contract(OpenAPISchema[str]):
 CONTRACT = Contract(_SCHEMAS / "openapi.json")
 
 
+def _keep_main_type(schema: JsonSchema) -> None:
+    """Keep of several types the one named first: a column has one, and what does not fit it is turned aside."""
+    kinds = schema.get("type", ())
+    main, *others = (kinds,) if isinstance(kinds, str) else (kind for kind in kinds if kind != "null")
+    if others:
+        schema["type"] = [main, "null"] if "null" in kinds else main
+        for kind, keywords in (("array", ("items",)), ("object", ("properties", "additionalProperties"))):
+            if kind != main:
+                for keyword in keywords:
+                    schema.pop(keyword, None)
+
+
 class RecordSchema(StreamSchema[str]):
     """The JSON schema of a stream's records, from the contract of its path."""
 
@@ -87,6 +99,8 @@ class RecordSchema(StreamSchema[str]):
         asked = stream.config.get(stream.name, {}).get("with", ())
         for name in CONTRACT.related(path).difference(asked):
             schema["properties"].pop(name, None)
+        for property_ in schema["properties"].values():
+            _keep_main_type(property_)
         schema["properties"][EXTRA] = {
             "type": ["object", "null"],
             "description": "What the API sent that fits no other column, by field name.",

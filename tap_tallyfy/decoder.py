@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, Union
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -27,7 +27,7 @@ _MOST_UNKNOWN: Final = 100
 
 _TypeForm: TypeAlias = Any
 _Integer = Annotated[int, msgspec.Meta(ge=-LARGEST_INTEGER - 1, le=LARGEST_INTEGER)]
-_UsualDateTime = Annotated[str, msgspec.Meta(pattern=f"^{USUAL_DATE_TIME.pattern}$")]
+_UsualDateTime = Annotated[str, msgspec.Meta(pattern=rf"^{USUAL_DATE_TIME.pattern}\Z")]
 _SCALARS: Final[Mapping[str, Any]] = {"string": str, "integer": _Integer, "number": float, "boolean": bool}
 #: Names that the fields of a struct can have.
 _NAMEABLE: Final = re.compile(r'[^\\"\x00-\x1f]*')
@@ -46,7 +46,7 @@ class _Wrapped(msgspec.Struct, forbid_unknown_fields=True):
     """How most servers wrap related data."""
 
     data: msgspec.Raw
-    meta: Any = None
+    meta: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
@@ -225,15 +225,18 @@ def _type(schema: Mapping[str, Any]) -> _TypeForm:
     if kind == "array":
         type_: _TypeForm = list[_list_item(schema)]  # type: ignore[misc] # made at run time
     else:
-        type_ = Decimal if kind == "number" else _SCALARS.get(kind, Any)
+        type_ = Any if kind == "number" else _SCALARS.get(kind, Any)  # numbers may be text: see `number`
     return type_ | None if nullable else type_
 
 
 def _checked(schema: Mapping[str, Any], *, empty: bool = False) -> _TypeForm:
     """Return the type that a nested value has to be of so that it can stay as it was sent."""
     kinds, nullable = _kinds(schema)
-    if len(kinds) != 1:
+    if not kinds:
         return msgspec.Raw
+    if len(kinds) > 1:
+        types = [_checked({**schema, "type": kind}) for kind in kinds]
+        return Union[(*types, None)] if nullable else Union[tuple(types)]  # noqa: UP007 - made at run time
     (kind,) = kinds
     if kind == "object":
         properties = schema.get("properties", {})

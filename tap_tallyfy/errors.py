@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Numbers with a point become decimals: no digit the API sent is lost.
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
@@ -18,7 +21,21 @@ _NOT_JSON: Final = (ValueError, RecursionError, InvalidOperation)
 
 
 class RefusedFilterError(FatalAPIError):
-    """The API refuses a query parameter."""
+    """The API refuses a query parameter.
+
+    Attributes:
+        fields: The parameters that it names.
+    """
+
+    def __init__(self, message: str, fields: Iterable[str]) -> None:
+        """Say what is refused.
+
+        Args:
+            message: A sentence.
+            fields: The parameters that the API names.
+        """
+        super().__init__(message)
+        self.fields = frozenset(fields)
 
 
 def parse(response: requests.Response) -> Any:  # noqa: ANN401 - any JSON
@@ -56,7 +73,7 @@ def check(response: requests.Response, stream: str) -> None:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise RetriableAPIError(sentence, response)
     if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
-        raise RefusedFilterError(sentence)
+        raise RefusedFilterError(sentence, _refused_fields(response))
     raise FatalAPIError(sentence)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from tap_tallyfy.records import earlier, newest, second
+from tap_tallyfy.records import earlier, newest, now, second
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,8 +56,8 @@ class Seen:
         """
         if self.clock:
             return
-        # Without a clock: what is on the first page was changed before it was read.
-        self.clock = page.server_time or max(newest(page.records), self._bookmark) or BEFORE_ALL
+        # Without a clock: what is on the first page was changed before it was read, unless it is of the future.
+        self.clock = page.server_time or max(newest(page.records, now()), self._bookmark) or BEFORE_ALL
         self._settled_before = earlier(self.clock, self._lookback)
 
     def identity(self, record: Record) -> int | str:
@@ -164,13 +164,13 @@ class Reading(NamedTuple):
 
     Attributes:
         pages: How many there were.
-        ids: The records they showed, in order.
+        ids: The records they showed.
         totals: The lengths that the API said the list had.
         repeats: Whether a record was shown twice.
     """
 
     pages: int
-    ids: tuple[Any, ...]
+    ids: set[Any]
     totals: set[int | None]
     repeats: bool
 
@@ -180,7 +180,7 @@ class Reading(NamedTuple):
         Args:
             other: The reading before this one, if there was one.
         """
-        if other is None or len(self.totals) > 1 or self.totals != other.totals:
+        if other is None or self.totals != other.totals or len(self.totals) > 1:
             return False
-        # Records of one second may come in another order each time: then each page must have shown others.
-        return self.ids == other.ids or (set(self.ids) == set(other.ids) and not (self.repeats or other.repeats))
+        # A record that is shown twice takes the place of one that is not shown.
+        return self.ids == other.ids and not (self.repeats or other.repeats)

@@ -54,14 +54,12 @@ class Pagination:
         per_page: Records a page as the API counts them, or None where it does not say.
         total_pages: Pages in the list, or None; some servers compute it from another page size than they use.
         next_link: Whether the API offers a link to a next page. Only that it does is used, never the link.
-        given: Whether there was any pagination at all; a list sent whole has none.
     """
 
     total: int | None = None
     per_page: int | None = None
     total_pages: int | None = None
     next_link: bool = False
-    given: bool = False
 
     @classmethod
     def read(cls, meta: object) -> Pagination:
@@ -81,7 +79,6 @@ class Pagination:
             per_page=_whole_number(pagination.get("per_page")),
             total_pages=_whole_number(pagination.get("total_pages")),
             next_link=isinstance(links, dict) and bool(links.get("next")),
-            given=True,
         )
 
 
@@ -120,6 +117,39 @@ class Page:
         if told.total is not None:
             return self.window.start + self.count < told.total
         return told.next_link or self.window.page < (told.total_pages or 0)
+
+    def size_shown(self, size: int) -> int:
+        """Return the size of the list's pages as this one shows it: a server may send fewer records than are asked for.
+
+        Args:
+            size: The size known so far; only the first page says more.
+        """
+        told, total = self.pagination.per_page or size, self.pagination.total
+        if self.window.page > 1 or not self.count:
+            return size
+        if self.goes_on or total is None or total < self.count:  # nothing that can be believed says that this is all
+            return self.count
+        return told if self.count <= told < size else size
+
+    def is_short(self, size: int) -> bool:
+        """Return whether fewer records came than could.
+
+        Args:
+            size: The size of the list's pages.
+        """
+        return self.count < min(self.window.size, self.pagination.per_page or size, size)
+
+    def is_last(self, size: int) -> bool:
+        """Return whether the page shows on its own that it is the last one: a short page has to agree with the total.
+
+        Args:
+            size: The size of the list's pages.
+        """
+        return not self.count or (self.is_short(size) and self.window.start + self.count == self.pagination.total)
+
+
+class UnreadableError(Exception):
+    """A list cannot be read in this way; the text says why."""
 
 
 class Source(Protocol):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from tap_tallyfy.page import Window
+from tap_tallyfy.page import UnreadableError, Window
 from tap_tallyfy.records import second
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ BOTTOM: Final = ""
 _PATIENCE: Final = 40
 #: What a page counts for that is short although the API says that the list goes on: it will hardly say otherwise.
 _DOUBTFUL: Final = 10
-
-
-class UnreadableError(Exception):
-    """A list cannot be read by its keys in this order; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +134,17 @@ class ListPaginator:
         before, joins = self.value, self._joins(page, keys)
         if self.top is None:
             self.top = TOP if page.window.page == 1 else max(keys, default=BOTTOM)
-            self.size = size_seen(page, self.size)
+            self.size = page.size_shown(self.size)
         if page.count == self.size and keys[0] == keys[-1]:
             msg = f"more records share one '{self._order.field}' than fit on a page"
             raise UnreadableError(msg)
         if joins:
             self.value = min((self.value, *keys))
+            # Where the total does not agree, a further look has to show nothing new.
+            nothing_new = self.value == before and keys[-1:] <= [before]
+            ends = page.is_last(self.size) or (nothing_new and page.is_short(self.size) and not page.goes_on)
             # A part that begins at the bottom has nothing of its own: the one above it reads to the end.
-            self.ended = self.top == BOTTOM or is_last(page, self.size)
+            self.ended = self.top == BOTTOM or ends
         self._next = self._behind(page, keys) if joins else self._further_up(page)
         doubtful = joins and page.count < page.window.size
         self._idle = 0 if self.ended or self.value < before else self._idle + (_DOUBTFUL if doubtful else 1)
@@ -164,30 +163,3 @@ class ListPaginator:
     def _further_up(self, page: Page) -> _Next:
         fallen = self._next.total - (page.pagination.total or 0)
         return replace(self._next, back=max(2 * self._next.back, fallen, 1))
-
-
-def size_seen(page: Page, size: int) -> int:
-    """Return the page size of a list as its first page shows it: a server may send fewer records than are asked for.
-
-    Args:
-        page: A page; any but the first says nothing new.
-        size: The size known so far.
-    """
-    if page.window.page > 1 or not page.count:
-        return size
-    if page.goes_on or page.pagination.total is None:  # nothing says that this is all
-        return page.count
-    told = page.pagination.per_page or size
-    return told if page.count <= told < size else size
-
-
-def is_last(page: Page, size: int) -> bool:
-    """Return whether a page reaches the end of its list: it is short, and the API does not object.
-
-    A total alone proves nothing: it may have been counted at another moment than the records were read.
-
-    Args:
-        page: The page.
-        size: The size of the list's pages.
-    """
-    return page.count < min(page.window.size, size) and not page.goes_on

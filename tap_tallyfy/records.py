@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -95,13 +96,20 @@ def earlier(value: str | None, seconds: int) -> str:
         return ""
 
 
-def newest(records: Iterable[Record]) -> str:
-    """Return the latest `last_updated` of some records, or `""`.
+def now() -> str:
+    """Return the time by this machine's clock, in the form the tap writes date-times."""
+    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}.000Z"
+
+
+def newest(records: Iterable[Record], limit: str) -> str:
+    """Return the latest `last_updated` of some records that is not beyond a limit, or `""`.
 
     Args:
         records: Normalised records.
+        limit: A date-time in the form the tap writes.
     """
-    return max((record.get("last_updated") or "" for record in records), default="")
+    dates = (record.get("last_updated") or "" for record in records)
+    return max((date for date in dates if date <= limit), default="")
 
 
 def _string(value: object) -> str | None:
@@ -197,6 +205,27 @@ _SCALARS: Final[Mapping[str, Convert]] = {
 }
 
 
+def _either(converters: Mapping[str, Convert | None]) -> Convert:
+    """Take a value as the type it came as, or else as the first of several that it can be turned into."""
+
+    def convert(value: object) -> Any:  # noqa: ANN401
+        came_as = json_type(value)
+        if came_as == "integer" and came_as not in converters:
+            came_as = "number"
+        for kind in sorted(converters, key=lambda kind: kind != came_as):
+            if kind == "object" != came_as:
+                continue  # among others, an empty list is no empty object
+            with suppress(Misfit):
+                return converter(value) if (converter := converters[kind]) else value
+        raise Misfit
+
+    return convert
+
+
+def _nullable(convert: Convert) -> Convert:
+    return lambda value: None if value is None else convert(value)
+
+
 def _required(convert: Convert) -> Convert:
     """Refuse null where the schema does."""
 
@@ -215,10 +244,13 @@ def _converter(schema: Mapping[str, Any]) -> Convert | None:
     types = {types} if isinstance(types, str) else set(types)
     nullable = "null" in types
     types.discard("null")
-    if len(types) != 1:
+    if not types:
         return None
-    (kind,) = types
     convert: Convert | None
+    if len(types) > 1:
+        convert = _either({kind: _converter({**schema, "type": kind}) for kind in schema["type"] if kind != "null"})
+        return _nullable(convert) if nullable else convert
+    (kind,) = types
     if kind == "object":
         convert = Normaliser(schema).nested if schema.get("properties") else free_object
     elif kind == "array":

@@ -90,7 +90,7 @@ _COMMON: Final = th.PropertiesList(
         nullable=False,
         default=100,
         title="Page size",
-        description="Records to ask for a page, 1 to 100.",
+        description="Records to ask for per page, 1 to 100.",
     ),
     th.Property(
         "request_timeout",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from singer_sdk.exceptions import FatalSyncError, RetriableAPIError
 
 from tap_tallyfy.errors import RefusedFilterError
-from tap_tallyfy.page import Page, Pagination
+from tap_tallyfy.page import Page, Pagination, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -119,8 +119,17 @@ class ListSource:
 
         Raises:
             FatalAPIError: If the API refuses, or does not answer after all tries.
+            UnreadableError: If it refuses an order, or the whole list in one answer.
         """
-        return self._stream.client.get(partial(self._stream.prepare, window), partial(self._page, window))
+        try:
+            return self._stream.client.get(partial(self._stream.prepare, window), partial(self._page, window))
+        except RefusedFilterError as error:
+            # What the tap adds of its own to find a way is no filter of the user's.
+            added = self._stream.added_parameters(window)
+            if added and (not error.fields or added & error.fields):
+                msg = f"the API refuses '{', '.join(sorted(added))}'"
+                raise UnreadableError(msg) from None
+            raise
 
     def _checked(self, response: requests.Response) -> requests.Response:
         self._stream.validate_response(response)
@@ -182,7 +191,9 @@ def _server_time(response: requests.Response) -> str | None:
         response: An answer; its `Date` header is when the server sent it.
     """
     try:
-        moment = parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc)
+        moment = parsedate_to_datetime(response.headers["Date"])
+        # A date-time without a zone is UTC, as in HTTP all are.
+        moment = moment.astimezone(timezone.utc) if moment.tzinfo else moment
         moment -= timedelta(seconds=-(-response.elapsed.total_seconds() // 1))
     except (KeyError, ValueError, TypeError, OverflowError):
         return None

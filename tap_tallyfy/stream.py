@@ -23,7 +23,7 @@ from tap_tallyfy.evidence import Seen, SortEvidence
 from tap_tallyfy.page import Window
 from tap_tallyfy.paginator import Order
 from tap_tallyfy.progress import Progress
-from tap_tallyfy.records import Misfit, date_time, earlier, json_type, second
+from tap_tallyfy.records import Misfit, date_time, earlier, json_type, now, second
 from tap_tallyfy.source import DEFAULT, Listing, ListSource, is_archived
 from tap_tallyfy.walk import Walk
 
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 #: Settings under a stream's name that are no query parameters of that meaning, or do not change which records match.
 _NO_FILTERS = frozenset({"archived", "sort", "without_pagination"})
 _REPORTED = 10
+#: How much this machine's clock may differ from the API's, in seconds.
+_CLOCKS_DIFFER = 86_400
 _TOP_LEVEL = len(("properties", "name"))
 
 
@@ -62,7 +64,8 @@ class ListStream(RESTStream[Window], ABC):
     # `Normaliser` has made every record valid already.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
-    #: Orders by the last change that are worth asking for, best first; only they let a sync stop at the bookmark.
+    #: Orders by the last change that are worth asking for, best first; only they let a sync stop at the bookmark. None
+    #: where the API puts anything before that order, such as pinned records.
     by_change: ClassVar[Sequence[Order]] = ()
     #: Orders by a date that never changes, best first; one is asked for only where records have its field.
     by_creation: ClassVar[Sequence[Order]] = (Order("-created_at", "created_at"),)
@@ -131,14 +134,18 @@ class ListStream(RESTStream[Window], ABC):
         Args:
             state: The stream's part of the state; changed in place.
         """
-        other_filters = state.get("filters", self.fingerprint) != self.fingerprint
-        earlier_start = self._start < state.get("start_date", self._start)
-        if state.get("replication_key_value") and (other_filters or earlier_start):
-            self.logger.warning(
-                "The bookmark of '%s' was made under %s; the stream starts over.",
-                self.name,
-                f"other settings than 'org_id' and '{self.name}' now have" if other_filters else "a later 'start_date'",
-            )
+        bookmark = state.get("replication_key_value")
+        if not bookmark:
+            return
+        why = ""
+        if state.get("filters", self.fingerprint) != self.fingerprint:
+            why = f"was made under other settings than 'org_id' and '{self.name}' now have"
+        elif self._start < str(state.get("start_date") or self._start):
+            why = "was made under a later 'start_date'"
+        elif earlier(str(bookmark), _CLOCKS_DIFFER) > now():
+            why = "lies in the future"
+        if why:
+            self.logger.warning("The bookmark of '%s' %s; the stream starts over.", self.name, why)
             for key in ("replication_key", "replication_key_value", "sort"):
                 state.pop(key, None)
 
@@ -188,17 +195,17 @@ class ListStream(RESTStream[Window], ABC):
         state = self.get_context_state(context)
         state.update(filters=self.fingerprint, start_date=self._start)
         proven = state.pop("sort", None)
-        by_change = {order: SortEvidence(proven=order.sort == proven) for order in self._usable(self.by_change)}
         excluded = self.settings.get("archived") == "exclude"
         progress = Progress(self, seen)
         for listing in self.listings:
             seen.next_list()
+            orders = {order: SortEvidence(proven=order.sort == proven) for order in self._usable(self.by_change)}
             walk = self.walk_type(
                 self.source_type(self, listing, progress),
                 seen,
                 size=self.config["page_size"],
                 floor=floor,
-                by_change=dict(sorted(by_change.items(), key=lambda each: not each[1].proven)),
+                by_change=dict(sorted(orders.items(), key=lambda each: not each[1].proven)),
                 by_creation=self._usable(self.by_creation),
                 whole_first=bool(self.settings.get("without_pagination")),
                 concurrency=self.config["concurrency"],
@@ -211,7 +218,9 @@ class ListStream(RESTStream[Window], ABC):
                 else:
                     progress.emitted += 1
                     yield record
-        state.update(("sort", order.sort) for order, evidence in by_change.items() if evidence.proven)
+            proven = next((order.sort for order, evidence in orders.items() if evidence.proven), proven)
+        if proven:
+            state["sort"] = proven
         self.limit_bookmark(seen.clock, context)
         self._report_misfits()
         progress.finish()
@@ -263,6 +272,15 @@ class ListStream(RESTStream[Window], ABC):
             safe_query_chars=",",
         )
 
+    def added_parameters(self, window: Window) -> frozenset[str]:
+        """Return the query parameters by which the tap looks for a way to read the list; it can do without each.
+
+        Args:
+            window: The page to ask for.
+        """
+        added = {self.sort_parameter} if window.sort and window.sort != self.settings.get("sort") else set()
+        return frozenset(added.union(self.whole_parameters if window.whole else ()))
+
     def prepare(self, window: Window) -> requests.PreparedRequest:
         """Build and sign a request.
 
@@ -311,9 +329,7 @@ class ListStream(RESTStream[Window], ABC):
             meta = body.get("meta") if isinstance(body, dict) else None
         for record in records:
             if not record.get("id"):
-                msg = (
-                    f"A record of '{self.name}' has no 'id', so no target can keep it; ask Tallyfy's support."
-                )
+                msg = f"A record of '{self.name}' has no 'id', so no target can keep it; ask Tallyfy's support."
                 raise FatalSyncError(msg)
             if self.replication_key:
                 record.setdefault(self.replication_key, None)  # the SDK looks it up in every record

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import count, pairwise, zip_longest
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from singer_sdk.exceptions import FatalSyncError
 
 from tap_tallyfy.evidence import Reading
-from tap_tallyfy.page import Window
-from tap_tallyfy.paginator import BOTTOM, ListPaginator, UnreadableError, is_last, size_seen
+from tap_tallyfy.page import UnreadableError, Window
+from tap_tallyfy.paginator import BOTTOM, ListPaginator
 
 if TYPE_CHECKING:
     import logging
@@ -139,7 +140,8 @@ class Walk:
         page = self._source.read(Window(1, self._size, order.sort.removeprefix("-")))
         keys = [order.key(record) for record in page.records]
         rises = all(earlier <= later for earlier, later in pairwise(keys))
-        return bool(keys) and rises and keys[0] <= value and keys[0] < newest
+        # Records without the date come first, or their changes would be below every floor.
+        return bool(keys) and rises and BOTTOM < keys[0] <= value and keys[0] < newest
 
     def _side_by_side(self, order: Order) -> Iterator[Record]:
         """Read everything, in parts of which each ends where the next one began."""
@@ -198,7 +200,7 @@ class Walk:
         """Ask for the whole list in one answer: one moment, so that nothing can be missed."""
         front = self._source.read(Window(1, self._size))
         yield from self._fresh(front)
-        if is_last(front, size_seen(front, self._size)):
+        if front.is_last(front.size_shown(self._size)):
             return
         if not self._source.has_whole or (largest is not None and (front.pagination.total or 0) > largest):
             msg = "it cannot be had in one answer"
@@ -211,12 +213,14 @@ class Walk:
 
     def _is_whole(self, whole: Page, front: Page) -> bool:
         """Return whether an answer is more than a page, since some lists ignore that it was asked for."""
-        if any(total is not None and whole.count < total for total in (whole.pagination.total, front.pagination.total)):
+        totals = [page.pagination.total for page in (whole, front) if page.pagination.total is not None]
+        if whole.count < max((front.count, *totals)):
             return False
-        if whole.count > front.count or not front.count:
+        if not front.count or (totals and whole.count > front.count):
             return True
-        # As long as the first page: all there is if that had no size that was asked for, and no page is behind it.
-        return front.count != self._size and not self._source.read(Window(2, front.count)).records
+        # Nothing says how long the list is, so no page may be behind; a page as long as was asked for is just a page.
+        behind = Window(ceil(whole.count / front.count) + 1, front.count)
+        return whole.count != self._size and not self._source.read(behind).records
 
     def _until_two_readings_agree(self) -> Iterator[Record]:
         """Read page after page, again and again: two readings alike, of a list of one length, have missed nothing."""
@@ -231,19 +235,19 @@ class Walk:
 
     def _reading(self) -> Generator[Record, None, Reading | None]:
         """Yield page after page, and return what it was, or None if a page showed nothing that others had not."""
-        size, rows, ids, totals = self._size, 0, dict[Any, None](), set[int | None]()
+        size, rows, ids, totals = self._size, 0, set[Any](), set[int | None]()
         for number in count(1):
             page = self._source.read(Window(number, size))
             yield from self._fresh(page)
-            size = size_seen(page, size)
-            here = dict.fromkeys(map(self._seen.identity, page.records))
-            if here and here.keys() <= ids.keys():
+            size = page.size_shown(size)
+            here = set(map(self._seen.identity, page.records))
+            if here and here <= ids:
                 return None
             rows += page.count
             ids |= here
             totals.add(page.pagination.total)
-            if not here or is_last(page, size):
-                return Reading(number, tuple(ids), totals, repeats=rows > len(ids))
+            if page.is_last(size):
+                return Reading(number, ids, totals, repeats=rows > len(ids))
         return None
 
     def _fresh(self, page: Page) -> Iterator[Record]:

@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import FatalAPIError, SingerSDKError
@@ -22,7 +23,6 @@ from tap_tallyfy.tap import TapTallyfy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from random import Random
 
     from tap_tallyfy.stream import ListStream
 
@@ -44,9 +44,12 @@ class Server:
     Attributes:
         sort: The name it knows the order by the last change by; "created_at" or "" for one that knows less.
         default: Its order where it is asked for none that it knows.
-        shuffle_ties: Whether records that are equal in it come in another order on every read.
+        ties: Records that are equal in it come in the order of their ids ("id"), in another one on every read
+            ("shuffled"), or in one that depends on the page and its size ("page"), as databases do it.
         cap: The largest page.
+        sizes: The sizes of pages that it knows, if not all; for another it takes the first.
         fixed: The size of all pages, whatever is asked for, or 0.
+        archived_sorted: Whether it sorts archived records too.
         archived: How archived records are asked for: "param", "status" or "both".
         whole: Whether it sends the list in one answer.
         date: Whether it tells its clock.
@@ -60,10 +63,12 @@ class Server:
     random: Random
     sort: str = "last_updated"
     default: str = "-created_at"
-    shuffle_ties: bool = False
+    ties: str = "id"
     cap: int = 100
+    sizes: tuple[int, ...] = ()
     fixed: int = 0
     archived: str = "both"
+    archived_sorted: bool = True
     whole: bool = True
     date: bool = True
     total: bool = True
@@ -159,7 +164,7 @@ class Server:
             del self.past[0]
         return self.random.choice([self.rows, *(rows for _, rows in self.past)])
 
-    def ordered(self, rows: list[Row], sort: str) -> list[Row]:
+    def ordered(self, rows: list[Row], sort: str, page: tuple[int, int]) -> list[Row]:
         fields = {"created_at": "created_at", "name": "name", "id": "id"}
         if self.sort in {"last_updated", "updated_at"}:
             fields[self.sort] = "last_updated"
@@ -167,8 +172,8 @@ class Server:
         if self.sort == "" or name not in fields:
             sort, name = self.default, self.default.removeprefix("-")
         rows.sort(key=lambda row: row["id"])
-        if self.shuffle_ties:
-            self.random.shuffle(rows)
+        if self.ties != "id":
+            (self.random if self.ties == "shuffled" else Random(repr(page))).shuffle(rows)
         return sorted(rows, key=lambda row: str(row[fields[name]] or ""), reverse=sort.startswith("-"))
 
     def told_total(self, total: int, *, listing: bool) -> int:
@@ -186,18 +191,19 @@ class Server:
         rows = [row for row in rows if bool(row["archived_at"]) == only]
         if "status" in window.parameters:
             rows = [row for row in rows if row["status"] == window.parameters["status"]]
-        rows = self.ordered(rows, window.sort or "")
+        size = self.fixed or min(window.size, self.cap)
+        size = size if not self.sizes or size in self.sizes else self.sizes[0]
+        sort = (window.sort or "") if self.archived_sorted or not only else ""
+        rows = self.ordered(rows, sort, (window.page, size))
         stamp = self.stamp() if self.date else None
         if window.whole and self.whole:
             return Page(window, copy.deepcopy(rows), Pagination(), stamp)
-        size = self.fixed or min(window.size, self.cap)
         shown = rows[(window.page - 1) * size : window.page * size]
         pagination = Pagination(
             total=self.told_total(len(rows), listing=only) if self.total else None,
             per_page=size,
             total_pages=-(-len(rows) // (10 if self.wrong_total_pages else size)),
             next_link=window.page * size < len(rows),
-            given=True,
         )
         return Page(window, copy.deepcopy(shown), pagination if self.meta else Pagination(), stamp)
 

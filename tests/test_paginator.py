@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sandbox import Behaviour, Sandbox
-from tap_tallyfy.page import Page, Pagination, Window
-from tap_tallyfy.paginator import ListPaginator, Order, UnreadableError, is_last, size_seen
+from tap_tallyfy.page import Page, Pagination, UnreadableError, Window
+from tap_tallyfy.paginator import ListPaginator, Order
 from tests.tap import run_tap
 
 ORDER = Order("-created_at", "created_at")
@@ -67,7 +67,7 @@ def test_a_meta_of_another_shape_says_nothing(meta: object) -> None:
 
 
 def test_a_capital_letter_makes_no_difference() -> None:
-    assert Pagination.read({"Pagination": {"total": 7}}) == Pagination(total=7, given=True)
+    assert Pagination.read({"Pagination": {"total": 7}}) == Pagination(total=7)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,12 @@ def test_numbers_are_read_with_care(value: object, number: int | None) -> None:
 )
 def test_the_first_page(count: int, pagination: dict[str, Any], size: int, last: bool) -> None:  # noqa: FBT001
     first = page(Window(1, 100), [row(n) for n in range(count)], **pagination)
-    assert size_seen(first, 100) == size
-    assert is_last(first, size) is last
+    assert first.size_shown(100) == size
+    assert first.is_last(size) is last
 
 
 def test_a_later_page_does_not_change_the_size() -> None:
-    assert size_seen(page(Window(2, 60), [], total=60), 100) == 100
+    assert page(Window(2, 60), [], total=60).size_shown(100) == 100
 
 
 # One part of a list

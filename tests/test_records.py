@@ -239,7 +239,7 @@ def test_lists_of_integers(value: Any, expected: Any) -> None:
 
 def test_lists_of_strings() -> None:
     check("groups", ["a", 7, Decimal("1.50")], ["a", "7", "1.50"])
-    check("groups", ["a", None], MISFIT)
+    check("groups", ["a", {"group_id": "b"}, None], ["a", {"group_id": "b"}, None])
     check("groups", ["a", ["b"]], MISFIT)
 
 
@@ -392,8 +392,10 @@ ANYTHING = st.recursive(
 RECORDS = st.dictionaries(NAMES.filter("id".__ne__) | st.text(max_size=3).filter("id".__ne__), ANYTHING, max_size=12)
 
 
-def recovered(schema: dict[str, Any], value: Any, out: Any) -> bool:  # noqa: PLR0911 - one for each type
+def recovered(schema: dict[str, Any], value: Any, out: Any) -> bool:  # noqa: C901, PLR0911 - one for each type
     """Return whether what the tap wrote still tells what the API sent."""
+    if type(value) is type(out) and value == out:
+        return True
     kind = schema.get("type", "")
     kind = kind if isinstance(kind, str) else kind[0]
     if out is None:

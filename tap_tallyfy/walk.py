@@ -219,7 +219,7 @@ class Walk:
         if not front.count or (totals and whole.count > front.count):
             return True
         # Nothing says how long the list is, so no page may be behind; a page as long as was asked for is just a page.
-        behind = Window(ceil(whole.count / front.count) + 1, front.count)
+        behind = Window(ceil(whole.count / front.count) + 1, self._size)
         return whole.count != self._size and not self._source.read(behind).records
 
     def _until_two_readings_agree(self) -> Iterator[Record]:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 RELATED: Final = "related"
 #: The kinds of records whose CPU time is compared.
 KINDS: Final[Mapping[str, str]] = {
-    DOCUMENTED: "as in the vendor's documentation",
-    SANDBOX: "as the sandbox makes them up",
-    UNKNOWN: "the sandbox's, with an unknown field",
-    RELATED: "the sandbox's, with `with=tasks,tags`",
+    DOCUMENTED: "records as in the vendor's documentation",
+    SANDBOX: "the sandbox's records",
+    UNKNOWN: "the sandbox's records with an unknown field",
+    RELATED: "the sandbox's records with `with=tasks,tags`",
 }
 
 NETWORK: Final = "150 ms"
@@ -137,16 +137,16 @@ class Results:
         targets = []
         for kind in (DOCUMENTED, SANDBOX, UNKNOWN):
             ratio = _ratio(self.slope(kind, TAP.name), self.slope(kind, PLAIN.name))
-            what = f"CPU time per record, as a share of the plain singer-sdk tap's: records {KINDS[kind]}"
+            what = f"CPU time per record divided by the plain singer-sdk tap's, {KINDS[kind]}"
             targets.append(Target(what, "≤ 0.333", _number(ratio, 3), ratio is not None and ratio <= 1 / 3))
         share = self.middle(PACED, TAP.name, _share)
-        what = f"Share of the requests used that `requests_per_minute: {REQUESTS_PER_MINUTE}` allows"
+        what = f"Share of the requests allowed by `requests_per_minute: {REQUESTS_PER_MINUTE}` that are sent"
         targets.append(Target(what, "≥ 95 %", _number(share, 1, " %"), share is not None and share >= 95))  # noqa: PLR2004
         ratio = _ratio(self.seconds(SLOW_ALONE), self.seconds(SLOW))
-        what = "Time with `concurrency: 1` by time with the default, at 2 s per answer"
+        what = "Times as fast as with `concurrency: 1`, at 2 s per answer"
         targets.append(Target(what, "≥ 4.5", _number(ratio, 2), ratio is not None and ratio >= 4.5))  # noqa: PLR2004
         more = self.memory
-        what = f"Peak memory at {self.records(MUCH)} records beyond that at {self.records(LITTLE)}"
+        what = f"Extra peak memory for {self.records(MUCH)} records over {self.records(LITTLE)}"
         targets.append(Target(what, "≤ 25 MiB", _number(more, 1, " MiB"), more is not None and more <= 25))  # noqa: PLR2004
         return targets
 
@@ -222,7 +222,7 @@ def _cpu(results: Results) -> Iterator[str]:
     yield f"## CPU time per record ({_times(rounds)})"
     yield ""
     yield from _table(
-        ("records", "tap-tallyfy, µs", "plain singer-sdk tap, µs", "ratio"),
+        ("", "tap-tallyfy, µs", "plain singer-sdk tap, µs", "ratio"),
         (
             (text, _number(tap, 1), _number(plain, 1), _number(_ratio(tap, plain), 3))
             for kind, text in KINDS.items()
@@ -273,7 +273,7 @@ def _network(results: Results) -> Iterator[str]:
             for contender in CONTENDERS
         ),
     )
-    yield "A full sync, and a second one after which nothing has changed (once):"
+    yield "A full sync, then a second one with nothing new (once):"
     yield ""
     yield from _table(
         ("", "sync", "requests", "seconds", "rows"),
@@ -298,7 +298,7 @@ def _paced(results: Results) -> Iterator[str]:
     span = results.middle(PACED, TAP.name, lambda reading: reading.span)
     yield (
         f"The tap sent {_number(sent)} requests, the last one {_number(span, 1)} s after the first. That is"
-        f" {_number(results.middle(PACED, TAP.name, _share), 1, ' %')} of what the setting allows in this time."
+        f" {_number(results.middle(PACED, TAP.name, _share), 1, ' %')} of what the setting allows in that time."
     )
     yield ""
 
@@ -369,8 +369,8 @@ def _notes(results: Results) -> Iterator[str]:
         " is left out."
     )
     yield (
-        "- The tap sends a few more requests than its peers: it reads pages side by side, and pages overlap so that"
-        " nothing is missed where they meet."
+        "- The tap sends more requests than its peers, because its pages overlap so that nothing is missed where they"
+        " meet."
     )
     yield (
         "- Plain singer-sdk tap: `benchmarks/peers/plain_sdk.py`, as one writes it from the documentation, with the"

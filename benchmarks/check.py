@@ -14,8 +14,8 @@ import requests
 
 
 def main() -> None:
-    """Write the rows of a file, how many are distinct, the last state, and the sandbox's counts so far, as JSON."""
-    path, api_url = sys.argv[1:]
+    """Write what is in the output of a run, and which requests the sandbox has received since a number, as JSON."""
+    path, api_url, before = sys.argv[1:]
     rows, ids, state = 0, set(), None
     with Path(path).open("rb") as lines:
         for line in lines:
@@ -29,12 +29,15 @@ def main() -> None:
             ids.add(int(parsed["id"], 16))
     parts = urlsplit(api_url)
     asked = requests.get(f"{parts.scheme}://{parts.netloc}/sandbox/requests", timeout=600).json()["data"]
+    asked = asked[int(before) :]
+    times = [request["at"] for request in asked]
     counts = {
         "rows": rows,
         "distinct": len(ids),
         "state": state,
         "requests": len(asked),
         "refused": sum(1 for request in asked if request["status"] == 429),  # noqa: PLR2004
+        "span": max(times) - min(times) if times else 0.0,
     }
     sys.stdout.write(json.dumps(counts))
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,7 +29,6 @@ class Contender:
         package: The package it shows.
         version: That package's version to install in an environment of its own, or None for the one that is here.
         singer: Whether it takes a config file, and a state, as Singer taps do.
-        settings: Its own settings, if it does.
     """
 
     name: str
@@ -37,7 +36,6 @@ class Contender:
     package: str
     version: str | None = None
     singer: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def python(self) -> str:
@@ -50,12 +48,12 @@ class Contender:
         Args:
             api: The sandbox's `api_url`, `org_id` and `access_token`.
             folder: Where to put files it reads.
-            settings: Further settings of the tap itself.
+            settings: Further settings.
             state: The Singer state to start from, or None.
         """
         if not self.singer:
             return [self.python, str(_HERE / "peers" / str(self.script)), *api.values()]
-        given = {**api, **self.settings, **(settings if self.script is None else {})}
+        given = {**api, **settings}
         config = folder / "config.json"
         config.write_text(json.dumps(given), encoding="utf-8")
         command = [*self.start, "--config", str(config)]
@@ -67,10 +65,7 @@ class Contender:
     @property
     def start(self) -> list[str]:
         """The command without arguments."""
-        if self.script:
-            return [self.python, str(_HERE / "peers" / self.script)]
-        installed = Path(sys.executable).with_name("tap-tallyfy")
-        return [str(installed)] if installed.exists() else [sys.executable, "-m", "tap_tallyfy"]
+        return [self.python, *((str(_HERE / "peers" / self.script),) if self.script else ("-m", "tap_tallyfy"))]
 
     def install(self) -> str | None:
         """Make its environment unless that is there; returns why that cannot be, or None."""
@@ -106,13 +101,12 @@ def installed_version(python: str, package: str) -> str | None:
     return done.stdout.strip() or None
 
 
-TAP: Final = Contender("tap-tallyfy", None, "tap-tallyfy", singer=True, settings={"runs": {"archived": "exclude"}})
+TAP: Final = Contender("tap-tallyfy", None, "tap-tallyfy", singer=True)
 PLAIN: Final = Contender("plain singer-sdk tap", "plain_sdk.py", "singer-sdk", singer=True)
 BARE_TAP: Final = Contender("bare singer-sdk tap", "bare_tap.py", "singer-sdk", singer=True)
 CONTENDERS: Final = (
     TAP,
     PLAIN,
-    Contender("the same, schema once", "plain_sdk.py", "singer-sdk", singer=True, settings={"schema_once": True}),
     Contender("requests and json", "bare_loop.py", "requests"),
     Contender("vendor's client", "vendor_client.py", "tallyfy", "3.1.0"),
     Contender("dlt rest_api", "dlt_rest_api.py", "dlt", "1.31.0"),

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import subprocess
@@ -12,18 +11,24 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from benchmarks.contenders import Contender
 
+#: Kinds of records: like the one in the vendor's documentation, as the sandbox makes them up, and these with a field
+#: that the schema does not know.
+DOCUMENTED: Final = "documented"
+SANDBOX: Final = "sandbox"
+UNKNOWN: Final = "unknown"
+
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _LIMIT: Final = 600.0
+_MIB: Final = 2**20
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Cost:
     Attributes:
         wall: Seconds from start to end.
         cpu: Seconds of user and system time.
-        peak: Peak resident memory in MB (1,000,000 bytes).
+        peak: Peak resident memory in MiB.
         code: Exit code.
     """
 
@@ -53,6 +58,7 @@ class Reading:
         distinct: Different records among them.
         requests: Requests the sandbox received.
         refused: Those of them answered 429.
+        span: Seconds from the first of them to the last.
         state: The last Singer state written, or None.
         failure: What is wrong with it, or an empty string.
     """
@@ -62,6 +68,7 @@ class Reading:
     distinct: int
     requests: int
     refused: int
+    span: float
     state: Any
     failure: str
 
@@ -78,6 +85,7 @@ def run(command: Sequence[str], output: Path, folder: Path) -> Cost:
         "PATH": os.environ.get("PATH", ""),
         "HOME": str(folder),
         "LANG": "C.UTF-8",
+        "PYTHONPATH": str(_ROOT),
         "RUNTIME__DLTHUB_TELEMETRY": "false",
     }
     with output.open("wb") as out, output.with_suffix(".log").open("wb") as log:
@@ -92,7 +100,7 @@ def run(command: Sequence[str], output: Path, folder: Path) -> Cost:
         limit.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6, process.returncode)
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / _MIB, process.returncode)
 
 
 @dataclass
@@ -101,74 +109,66 @@ class Bench:
 
     Attributes:
         api: Where it is, and what opens it.
-        expected: Records of its default list, which has no archived ones.
+        all: Records it holds.
+        live: Those of them that are not archived, which is what its default list shows.
         folder: For files, and a home for the processes.
     """
 
     api: dict[str, str]
-    expected: int
+    all: int
+    live: int
     folder: Path
-    _asked: int = field(default=0, init=False)
-    _refused: int = field(default=0, init=False)
+    _asked: int = 0
 
     def read(
         self,
         contender: Contender,
+        expected: int | None,
         settings: Mapping[str, Any] | None = None,
         state: object = None,
-        *,
-        complete: bool = True,
     ) -> Reading:
         """Run a contender once.
 
         Args:
             contender: Who.
-            settings: Further settings of the tap itself.
+            expected: Records it has to write, each once, or None for any number.
+            settings: Further settings.
             state: The Singer state to start from, or None.
-            complete: Whether it has to write every record of the list, once.
         """
         output = self.folder / "output"
-        command = contender.command(self.api, self.folder, settings or {}, state)
-        cost = run(command, output, self.folder)
+        cost = run(contender.command(self.api, self.folder, settings or {}, state), output, self.folder)
         counted = subprocess.run(
-            [sys.executable, "-m", "benchmarks.check", str(output), self.api["api_url"]],
+            [sys.executable, "-m", "benchmarks.check", str(output), self.api["api_url"], str(self._asked)],
             capture_output=True,
             text=True,
             check=False,
             cwd=_ROOT,
         )
         log = output.with_suffix(".log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        failure = ""
-        counts: dict[str, Any] = {
-            "rows": 0,
-            "distinct": 0,
-            "requests": self._asked,
-            "refused": self._refused,
-            "state": None,
-        }
-        if cost.code:
-            failure = f"exit code {cost.code}: {log[-1] if log else 'no reason given'}"
-        elif counted.returncode:
-            failure = f"its output cannot be read: {(counted.stderr.strip() or 'no reason given').splitlines()[-1]}"
-        if not counted.returncode:
-            counts = json.loads(counted.stdout)
-        if not failure and complete and not counts["rows"] == counts["distinct"] == self.expected:
-            failure = f"wrote {counts['rows']:,} rows, {counts['distinct']:,} distinct, of {self.expected:,}"
-        asked, refused = counts["requests"] - self._asked, counts["refused"] - self._refused
-        self._asked, self._refused = counts["requests"], counts["refused"]
         output.unlink()
-        return Reading(cost, counts["rows"], counts["distinct"], asked, refused, counts["state"], failure)
+        if counted.returncode:
+            why = (counted.stderr.strip() or "no reason given").splitlines()[-1]
+            return Reading(cost, 0, 0, 0, 0, 0.0, None, f"its output cannot be read: {why}")
+        reading = Reading(cost, failure="", **json.loads(counted.stdout))
+        self._asked += reading.requests
+        if cost.code:
+            return replace(reading, failure=f"exit code {cost.code}: {log[-1] if log else 'no reason given'}")
+        if expected is not None and not reading.rows == reading.distinct == expected:
+            why = f"wrote {reading.rows:,} rows, {reading.distinct:,} distinct, of {expected:,}"
+            return replace(reading, failure=why)
+        return reading
 
 
 @contextlib.contextmanager
-def sandbox(runs: int, latency: float) -> Iterator[Bench]:
+def sandbox(runs: int, latency: float, kind: str = SANDBOX) -> Iterator[Bench]:
     """Run a sandbox in a process of its own.
 
     Args:
         runs: Runs it holds, archived ones included.
         latency: Seconds before each answer.
+        kind: What its records look like.
     """
-    command = [sys.executable, "-m", "sandbox", "--runs", str(runs), "--seed", "1", "--latency", str(latency)]
+    command = [sys.executable, "-m", "benchmarks.serve", kind, str(runs), str(latency)]
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as process,
@@ -176,19 +176,6 @@ def sandbox(runs: int, latency: float) -> Iterator[Bench]:
         try:
             said = json.loads(process.stdout.readline() if process.stdout else "")
             api = {name: said[name] for name in ("api_url", "org_id", "access_token")}
-            bench = Bench(api, _live(api), Path(folder))
-            bench._asked = 1  # noqa: SLF001 - the one request for the number of records
-            yield bench
+            yield Bench(api, said["all"], said["live"], Path(folder))
         finally:
             process.terminate()
-
-
-def _live(api: dict[str, str]) -> int:
-    # http.client, because what this process holds in memory counts towards the peak of those it starts.
-    url = urlsplit(api["api_url"])
-    connection = http.client.HTTPConnection(url.netloc, timeout=600)
-    headers = {"Authorization": f"Bearer {api['access_token']}", "X-Tallyfy-Client": "APIClient"}
-    connection.request("GET", f"{url.path}/organizations/{api['org_id']}/runs?page=1&per_page=1", headers=headers)
-    total = json.loads(connection.getresponse().read())["meta"]["pagination"]["total"]
-    connection.close()
-    return int(total)

@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -57,7 +57,7 @@ class Pipe:
     def tap(self) -> Path:
         """Measure the tap alone, and return the file with its messages."""
         output = self.bench.folder / "messages"
-        command = replace(TAP, settings={}).command(self.bench.api, self.bench.folder, {}, None)
+        command = TAP.command(self.bench.api, self.bench.folder, {}, None)
         self._say("tap-tallyfy alone, into a file", {}, run(command, output, self.bench.folder))
         return output
 

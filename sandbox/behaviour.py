@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -110,10 +111,14 @@ class Fault:
 
 @dataclass
 class Request:
-    """One request the sandbox received; status is 0 until it is answered, and stays 0 if it was reset."""
+    """One request the sandbox received.
+
+    Its status is 0 until it is answered, and stays 0 if it was reset; `at` is when it came, by `time.monotonic`.
+    """
 
     method: str
     path: str
     query: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     status: int = 0
+    at: float = field(default_factory=time.monotonic)

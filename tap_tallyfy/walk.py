@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 #: The longest list to ask for in one answer where nothing else helps, in records.
 LARGEST_WHOLE: Final = 20_000
-#: Pages that a part of a list spans at least: where two parts meet, a page or so is read twice.
-_PAGES_A_PART: Final = 4
+#: Pages that a part of a list spans at least; two requests read so much of it that the next part is met.
+_PAGES_A_PART: Final = 1.5
 #: How often a list is read before no two readings are expected to agree.
 _READINGS: Final = 4
 #: How often it is asked for in one answer: its length may change between the two requests that takes.
@@ -169,7 +169,7 @@ class Walk:
 
     def _cut(self, order: Order, size: int, total: int) -> list[ListPaginator]:
         """Return the parts that a list is worth being cut into, but for the first."""
-        parts = min(self._concurrency, total // (size * _PAGES_A_PART))
+        parts = min(self._concurrency, int(total / (size * _PAGES_A_PART)))
         return [self.paginator_type(order, size, total * number // parts) for number in range(1, parts)]
 
     def _taken(self, part: ListPaginator, order: Order, page: Page) -> Iterator[Page]:

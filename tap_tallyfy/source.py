@@ -126,7 +126,7 @@ class ListSource:
         except RefusedFilterError as error:
             # What the tap adds of its own to find a way is no filter of the user's.
             added = self._stream.added_parameters(window)
-            if added and (not error.fields or added & error.fields):
+            if added & error.fields or (added and not error.fields and not self._stream.filters):
                 msg = f"the API refuses '{', '.join(sorted(added))}'"
                 raise UnreadableError(msg) from None
             raise

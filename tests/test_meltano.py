@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,31 +60,48 @@ def truth(sandbox: Sandbox) -> list[tuple[str, str, str, str]]:
     return sorted((run["id"], run["status"], run["name"], run["last_updated"][:19]) for run in sandbox.runs.values())
 
 
+PROJECT_FILE = ROOT / "meltano.yml"
+#: Between these two lines of the project file.
+BEGINNING = "    # Renew these with `python -m tests.test_meltano`.\n"
+END = "    # A new field of the API is a new column at the next run, not when a cache is next cleared.\n"
+
+
+def settings_of_the_tap() -> str:
+    """The settings of the tap as the project file has to declare them."""
+    known: dict[str, dict[str, Any]] = {}
+    for name, schema in settings_schema(STREAMS)["properties"].items():
+        if schema["type"] == "object":
+            known |= {f"{name}.{inner}": described for inner, described in schema["properties"].items()}
+        else:
+            known[name] = schema
+    declared = [setting(name, schema) for name, schema in known.items()]
+    text = yaml.safe_dump(declared, sort_keys=False, width=1000, allow_unicode=True, default_flow_style=None)
+    return textwrap.indent(f"settings:\n{text}", "    ")
+
+
+def setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    stream, dot, _ = name.partition(".")
+    title = f"{stream.replace('_', ' ').capitalize()}: {schema['title'].lower()}" if dot else schema["title"]
+    described = {
+        "name": name,
+        "kind": kind(schema),
+        "value": schema.get("default"),
+        "label": title,
+        "description": schema["description"],
+        "sensitive": schema.get("secret"),
+        "options": [
+            {"label": value.replace("-", " ").capitalize(), "value": value} for value in schema.get("enum", ())
+        ],
+    }
+    return {key: value for key, value in described.items() if value not in (None, [])}
+
+
 def test_the_project_file_declares_the_settings_of_the_tap() -> None:
-    plugins = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]
-    declared = {
-        setting["name"]: {
-            "default": setting.get("value"),
-            "description": setting["description"],
-            "enum": [option["value"] for option in setting.get("options", ())],
-            "kind": setting["kind"],
-            "secret": setting.get("sensitive", False),
-        }
-        for setting in plugins["extractors"][0]["settings"]
-    }
-    properties = settings_schema(STREAMS)["properties"]
-    known = {name: schema for name, schema in properties.items() if name != "runs"}
-    known |= {f"runs.{name}": schema for name, schema in properties["runs"]["properties"].items()}
-    assert declared == {
-        name: {
-            "default": schema.get("default"),
-            "description": schema["description"],
-            "enum": schema.get("enum", []),
-            "kind": kind(schema),
-            "secret": schema.get("secret", False),
-        }
-        for name, schema in known.items()
-    }
+    text = PROJECT_FILE.read_text(encoding="utf-8")
+    assert f"{BEGINNING}{settings_of_the_tap()}{END}" in text, "renew them: python -m tests.test_meltano"
+    (tap,) = yaml.safe_load(text)["plugins"]["extractors"]
+    secrets = {declared["name"] for declared in tap["settings"] if declared.get("sensitive")}
+    assert secrets == {"access_token", "client_secret"}
 
 
 def kind(schema: dict[str, Any]) -> str:
@@ -161,3 +179,15 @@ def test_a_filter_set_in_the_environment_is_asked_of_the_api(project: Project, s
         written = {json.loads(line)["id"] for line in lines}
     assert written == {run["id"] for run in sandbox.runs.values() if run["status"] == "active"}
     assert {request.query.get("status") for request in sandbox.requests} == {"active"}
+
+
+def renew() -> None:
+    """Write the settings anew."""
+    before, _, rest = PROJECT_FILE.read_text(encoding="utf-8").partition(BEGINNING)
+    PROJECT_FILE.write_text(
+        f"{before}{BEGINNING}{settings_of_the_tap()}{END}{rest.partition(END)[2]}", encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    renew()

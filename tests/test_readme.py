@@ -82,11 +82,15 @@ def field_table() -> str:
 
 
 def kind(schema: dict[str, Any]) -> str:
-    types = [name for name in [schema["type"]] if isinstance(name, str)] or schema["type"]
-    (name,) = (name for name in types if name != "null")
+    types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    names = [name for name in types if name != "null"]
     if schema.get("format") == "date-time":
         return "date-time"
-    return f"array of {kind(schema['items'])}s" if name == "array" else str(name)
+    return f"array of {plural(schema['items'])}" if names == ["array"] else " or ".join(names)
+
+
+def plural(schema: dict[str, Any]) -> str:
+    return " or ".join(f"{name}s" for name in kind(schema).split(" or "))
 
 
 TABLES: dict[str, Callable[[], str]] = {"settings": settings_table, "streams": stream_table, "fields": field_table}
@@ -163,7 +167,7 @@ def spoken(node: ast.AST) -> list[ast.expr]:
     if isinstance(node, ast.Assign):
         inside = [inner for target in node.targets for inner in ast.walk(target)]
         names = {getattr(inner, "id", getattr(inner, "attr", None)) for inner in inside}
-        return [node.value] if "msg" in names else []
+        return [node.value] if names & {"msg", "why"} else []
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return node.args[:1] if node.func.attr in {"warning", "error"} else []
     if isinstance(node, ast.FunctionDef) and node.name in {"explain", "cause"}:

@@ -11,19 +11,11 @@ import msgspec
 from sandbox import people, templates
 from sandbox.data import MEMBERS, progress_of, stamp
 from sandbox.feed import Event, actor_of, commented, entry, history, task_completed
+from sandbox.follow import changed_task, follow
 from sandbox.made import made_id, tokens_in
 from sandbox.new import NEW
 from sandbox.store import Collection, Record
-from sandbox.tasks import (
-    changed_task,
-    completed_steps,
-    completion,
-    follow,
-    has_tasks,
-    one_off_tasks,
-    tasks_of,
-    thread,
-)
+from sandbox.tasks import completed_steps, completion, has_tasks, one_off_tasks, tasks_of, thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -174,7 +174,7 @@ class Api:
             key = (
                 request.path,
                 tuple(request.query.items()),
-                tuple(each.version for each in sandbox.collections.values()),
+                tuple(each.version for each in list(sandbox.collections.values())),
                 tuple(vars(behaviour).values()),
             )
             body = self._bodies.get(key)

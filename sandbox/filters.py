@@ -126,7 +126,7 @@ RUN_FILTERS: dict[str, Filter] = {
 
 def is_completed(task: Record) -> bool:
     """Whether a task is completed."""
-    return task.sent["status"] == "completed"
+    return bool(task.sent["status"] == "completed")
 
 
 def _is_open(task: Record) -> bool:

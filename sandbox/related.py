@@ -92,7 +92,7 @@ def _assets(task: Record) -> list[dict[str, Any]]:
 
 def _step(task: Record) -> dict[str, Any] | None:
     step = STEP_OF.get(task.sent["step_id"])
-    return sent_step(step, task.sent["checklist_id"], task.sent["created_at"]) if step else None
+    return sent_step(step, task.sent["created_at"]) if step else None
 
 
 def _tags_of(record: Record, collections: Mapping[str, Collection], behaviour: Behaviour) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.account import Account
 from sandbox.api import Api, Reply
 from sandbox.behaviour import Behaviour, Fault, Request
+from sandbox.changes import change
 from sandbox.data import HIDDEN_FIELDS, generate, launch, progress_of, stamp
 from sandbox.lists import LISTS, is_archived, rendered
 from sandbox.server import HOST, Server
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sandbox.store import View
+
+
+_ELSEWHERE = 0.7
 
 
 class Sandbox:
@@ -137,6 +141,8 @@ class Sandbox:
 
     def records(self, name: str) -> dict[Any, dict[str, Any]]:
         """All records of a list by id (guests by email) as the API would send them now, archived ones too."""
+        if name == "runs":
+            return self.runs
         collection, shape = self.collections[name], LISTS[name].shape
         with collection.lock:
             records = list(collection.records.values())
@@ -213,11 +219,17 @@ class Sandbox:
             self._runs.remove(run_id)
             self.account.run_changed(record, None, "deleted")
 
-    def mutate(self, random: Random, count: int = 1) -> list[str]:
-        """Make random changes: touch, create, archive, restore and delete (archived runs only); returns the ids."""
+    def mutate(self, random: Random, count: int = 1, *, everything: bool = False) -> list[str]:
+        """Make random changes: touch, create, archive, restore and delete (archived runs only); returns the ids.
+
+        With `everything` most of the changes are those of other lists.
+        """
         changed = []
         with self._runs.lock:
             for _ in range(count):
+                if everything and random.random() < _ELSEWHERE:
+                    changed.append(change(self.account, random))
+                    continue
                 live = self._runs.view("live", lambda record: not is_archived(record), lambda _: 0)
                 archived = self._runs.view("archived", is_archived, lambda _: 0)
                 kind = random.choices(("touch", "create", "archive", "restore", "delete"), (55, 15, 17, 8, 5))[0]

@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from sandbox.answers import answers
 from sandbox.data import DAY, END, MEMBERS, TEMPLATES, stamp
-from sandbox.made import file, made_id, webhook
-from sandbox.people import GROUP_IDS, GUESTS, OWN_TAGS, SLOW_MEMBERS, guest_token
+from sandbox.made import made_id, webhook
+from sandbox.people import GUESTS, OWN_TAGS, SLOW_MEMBERS, guest_token
 from sandbox.store import Record
-from sandbox.templates import COLUMNS, OPTIONS, STEPS, Step
+from sandbox.templates import STEP_OF, STEPS, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 _END = int(END.timestamp())
 _SLOWER = 5
 _DATE_LENGTH = len("2026-01-15T12:00:00.000Z")
-_NOTES = ("Done 👍", "Siehe Anhang", "line one\nline two", "see <b>notes</b> & more", "確認済み", "")
 _COMMENTS = ("<p>Who can look at this?</p>", "<p>Erledigt.</p>", "<p>I called them 📞</p>", "<p>お願いします</p>")
 _ONE_OFF = ("Call the landlord", "Order chairs", "Update the wiki", "Prüfung vorbereiten", "Book a room")
 
@@ -82,8 +83,9 @@ def tasks_of(run: Record) -> list[Record]:
                 deadline = min(deadline, _END - DAY)
             elif index >= done:
                 deadline = max(deadline, _END + DAY)
-        record = _task(random, run, step, status, owners[index], deadline)
+        record = _task(random, run, step, status, owners[index])
         sent = record.sent
+        sent["deadline"] = None if deadline is None else stamp(deadline)
         sent["started_at"] = stamp(began) if status in {"completed", "in-progress"} else None
         if status == "completed":
             _complete(random, record, step, times[index])
@@ -135,41 +137,29 @@ def _completions(
     return times
 
 
-def _task(  # noqa: PLR0913, PLR0917
-    random: Random, run: Record, step: Step, status: str, owners: dict[str, Any], deadline: int | None
-) -> Record:
-    task_id = made_id("task", run.id, step.position)
-    roll = random.random()
-    sent: dict[str, Any] = {
-        **_PLAIN,
-        "id": task_id,
-        "increment_id": (run.sent.get("increment_id") or 0) * 10 + step.position,
-        "title": step.title,
-        "original_title": step.title,
-        "run_id": run.id,
-        "checklist_id": run.sent["checklist_id"],
-        "step_id": step.id,
-        "alias": step.title.lower().replace(" ", "-"),
-        "status": status,
-        "status_label": status,
-        "task_type": "approval" if step.title in {"Approve", "Decide"} else "task",
-        "position": step.position,
-        "blueprint_position": step.position,
-        "created_at": run.sent["created_at"],
-        "deadline": None if deadline is None else stamp(deadline),
-        "starter_id": run.sent.get("started_by"),
-        "run_status": run.sent.get("status"),
-        "owners": {**owners, "taskUrls": [_task_url(task_id, email) for email in owners["guests"]]},
-        "taskdata": {},
-        "top_secret": step.title == "Legal",
-        "webhook": webhook(step.id) if step.position == 2 else None,
-        "custom_fields": {"priority": "high"} if roll < 0.1 else {},
-    }
-    tags = tuple(tag for tag in OWN_TAGS if random.random() < 0.05)
-    return Record(task_id, sent, {"threads": [], "tag_ids": tags, "summary": f"How to do this: <b>{step.title}</b>"})
-
-
 _PLAIN: dict[str, Any] = {
+    "id": None,
+    "increment_id": None,
+    "title": None,
+    "original_title": None,
+    "run_id": None,
+    "checklist_id": None,
+    "step_id": None,
+    "alias": None,
+    "status": "not-started",
+    "status_label": "not-started",
+    "task_type": "task",
+    "position": None,
+    "blueprint_position": None,
+    "created_at": None,
+    "deadline": None,
+    "starter_id": None,
+    "run_status": None,
+    "owners": {"users": [], "guests": [], "groups": [], "taskUrls": []},
+    "taskdata": {},
+    "top_secret": False,
+    "webhook": None,
+    "custom_fields": {},
     "linked_step_id": None,
     "stage_id": None,
     "is_approved": None,
@@ -193,6 +183,42 @@ _PLAIN: dict[str, Any] = {
     "completer_guest": None,
     "roles": [],
 }
+
+
+@cache
+def _of_step(step_id: str) -> dict[str, Any]:
+    """What all tasks of a step have in common."""
+    step = STEP_OF[step_id]
+    alias = step.title.lower().replace(" ", "-")
+    return {
+        **_PLAIN,
+        "title": step.title,
+        "original_title": step.title,
+        "checklist_id": step.checklist_id,
+        "step_id": step.id,
+        "alias": alias,
+        "task_type": "approval" if step.title in {"Approve", "Decide"} else "task",
+        "position": step.position,
+        "blueprint_position": step.position,
+        "top_secret": step.title == "Legal",
+        "webhook": webhook(step.id) if step.position == 2 else None,
+    }
+
+
+def _task(random: Random, run: Record, step: Step, status: str, owners: dict[str, Any]) -> Record:
+    task_id = made_id("task", run.id, step.position)
+    sent = dict(_of_step(step.id))
+    sent["id"] = task_id
+    sent["increment_id"] = (run.sent.get("increment_id") or 0) * 10 + step.position
+    sent["run_id"] = run.id
+    sent["status"] = sent["status_label"] = status
+    sent["created_at"] = run.sent["created_at"]
+    sent["starter_id"] = run.sent.get("started_by")
+    sent["run_status"] = run.sent.get("status")
+    sent["owners"] = {**owners, "taskUrls": [_task_url(task_id, email) for email in owners["guests"]]}
+    sent["custom_fields"] = {"priority": "high"} if random.random() < 0.1 else {}
+    tags = tuple(tag for tag in OWN_TAGS if random.random() < 0.05) if random.random() < 0.5 else ()
+    return Record(task_id, sent, {"threads": [], "tag_ids": tags, "summary": f"How to do this: <b>{step.title}</b>"})
 
 
 def _task_url(task_id: str, email: str) -> str:
@@ -221,43 +247,6 @@ def completion(task: dict[str, Any], at: str, completer: int | None = None) -> d
         "completer_guest": guest,
         "is_approved": True if task["task_type"] == "approval" else None,
     }
-
-
-def answers(random: Random, step: Step, task_id: str) -> dict[str, Any]:
-    """Answers to the fields of a step by field id; some are empty and some are missing."""
-    given = {}
-    for each in step.fields:
-        roll = random.random()
-        if roll >= 0.1:
-            given[each["id"]] = _answer(random, each, task_id, empty=roll < 0.2)
-    return given
-
-
-def _answer(random: Random, definition: dict[str, Any], task_id: str, *, empty: bool) -> Any:  # noqa: PLR0911
-    kind = definition["field_type"]
-    roll = random.random
-    match kind:
-        case "text":
-            return "" if empty else f"Ref {int(roll() * 1e6):06d}"
-        case "textarea":
-            return "" if empty else _NOTES[int(roll() * len(_NOTES))]
-        case "email":
-            return "" if empty else {"value": GUESTS[0]} if roll() < 0.1 else GUESTS[int(roll() * len(GUESTS))]
-        case "date":
-            return None if empty else stamp(_END - int(roll() * 200) * DAY)
-        case "radio":
-            return None if empty else OPTIONS["radio"][int(roll() * 2)]["text"]
-        case "dropdown":
-            return [] if empty else OPTIONS["dropdown"][int(roll() * 3)]
-        case "multiselect":
-            return [] if empty else [{**option, "selected": roll() < 0.5} for option in OPTIONS["multiselect"]]
-        case "table":
-            return [] if empty else [{**column, "value": str(int(roll() * 50))} for column in COLUMNS]
-        case "assignees_form":
-            people = [] if empty else [MEMBERS[int(roll() * len(MEMBERS))]]
-            return {"users": people, "guests": [], "groups": [GROUP_IDS[0]] if people and roll() < 0.3 else []}
-        case _:
-            return [] if empty else [file("contract.pdf", definition["id"], task_id, "Task")]
 
 
 def thread(task_id: str, number: int, author: int, at: str, **fields: Any) -> dict[str, Any]:
@@ -302,26 +291,11 @@ def one_off(task_id: str, title: str, at: int, **fields: Any) -> Record:
         "increment_id": int(task_id[:6], 16),
         "title": title,
         "original_title": title,
-        "run_id": None,
-        "checklist_id": None,
-        "step_id": None,
-        "alias": None,
         "is_oneoff_task": True,
-        "status": "not-started",
-        "status_label": "not-started",
-        "task_type": "task",
-        "position": None,
-        "blueprint_position": None,
         "created_at": stamp(at),
         "last_updated": stamp(at),
-        "deadline": None,
         "starter_id": MEMBERS[0],
-        "run_status": None,
         "owners": {"users": [MEMBERS[0]], "guests": [], "groups": [], "taskUrls": []},
-        "taskdata": {},
-        "top_secret": False,
-        "webhook": None,
-        "custom_fields": {},
         **fields,
     }
     hidden: dict[str, Any] = {"threads": [], "tag_ids": (), "summary": None, "overdue": False, "due_soon": False}
@@ -355,53 +329,3 @@ def one_off_tasks(seed: int, count: int) -> Iterator[Record]:
 
 
 _BY_ID = {template.id: template for template in TEMPLATES}
-
-
-def follow(tasks: list[Record], run: Record, before: Record, at: str, *, archive_moves: bool) -> list[Record]:
-    """The tasks of a process that a change of it changes, as they are then; `tasks` are in order of position."""
-    changed: dict[str, dict[str, Any]] = {}
-    archived_at = run.sent.get("archived_at")
-    if archived_at != before.sent.get("archived_at"):
-        moved = {"last_updated": at} if archive_moves else {}
-        changed = {task.id: {"archived_at": archived_at, **moved} for task in tasks}
-    counted = [task for task in tasks if task.sent["status"] != "auto-skipped"]
-    open_tasks = [task for task in counted if task.sent["status"] != "completed"]
-    done = completed_steps(run)
-    completed = len(counted) - len(open_tasks)
-    now_completed, still_open = open_tasks[: max(0, done - completed)], open_tasks[max(0, done - completed) :]
-    for task in now_completed:
-        changed.setdefault(task.id, {}).update(completion(task.sent, at, run.sent.get("owner_id")))
-    if still_open and not any(task.sent["status"] == "in-progress" for task in still_open):
-        began = {"status": "in-progress", "status_label": "in-progress", "started_at": at, "last_updated": at}
-        changed.setdefault(still_open[0].id, {}).update(began)
-    for task in [task for task in counted if task.sent["status"] == "completed"][max(0, done) :]:
-        changed.setdefault(task.id, {}).update(reopening(at))
-    if run.sent.get("status") != before.sent.get("status"):
-        for task in tasks:
-            changed.setdefault(task.id, {})["run_status"] = run.sent.get("status")
-    return [changed_task(task, changed[task.id]) for task in tasks if task.id in changed]
-
-
-def reopening(at: str) -> dict[str, Any]:
-    """What changes of a task when it is opened again."""
-    return {
-        "status": "in-progress",
-        "status_label": "in-progress",
-        "completed_at": None,
-        "completer_id": None,
-        "completer_guest": None,
-        "is_approved": None,
-        "last_updated": at,
-    }
-
-
-def changed_task(task: Record, fields: dict[str, Any]) -> Record:
-    """The task with these fields, answers included if it got completed."""
-    sent = {**task.sent, **fields}
-    hidden = task.hidden
-    if fields.get("status") == "completed":
-        hidden = {**hidden, "overdue": False, "due_soon": False}
-        step = next((step for step in STEPS.get(sent["checklist_id"], ()) if step.id == sent["step_id"]), None)
-        if step is not None and not sent["taskdata"]:
-            sent["taskdata"] = answers(Random(task.id), step, task.id)
-    return Record(task.id, sent, hidden)

@@ -50,6 +50,7 @@ class Step:
     """
 
     id: str
+    checklist_id: str
     title: str
     position: int
     share: float
@@ -89,7 +90,7 @@ def steps(template: Template, at: str) -> tuple[Step, ...]:
         first = int(step_id[:4], 16)
         kinds = [FIELD_TYPES[(first + 3 * n) % len(FIELD_TYPES)] for n in range(first % 4)]
         fields = tuple(field(made_id("field", step_id, n), template.id, kind, n, at) for n, kind in enumerate(kinds, 1))
-        made.append(Step(step_id, title, position, share, fields, conditional=title == conditional))
+        made.append(Step(step_id, template.id, title, position, share, fields, conditional=title == conditional))
     return tuple(made)
 
 
@@ -113,11 +114,11 @@ BOTTLENECK = STEPS[TEMPLATES[0].id][3]
 """The step that takes longest by far."""
 
 
-def sent_step(step: Step, checklist_id: str, at: str) -> dict[str, Any]:
+def sent_step(step: Step, at: str) -> dict[str, Any]:
     """A step as the API sends it."""
     return {
         "id": step.id,
-        "checklist_id": checklist_id,
+        "checklist_id": step.checklist_id,
         "title": step.title,
         "alias": step.title.lower().replace(" ", "-"),
         "summary": f"How to do this: <b>{step.title}</b>",
@@ -196,7 +197,7 @@ def checklist(template: Template, at: str, **fields: Any) -> Record:
         "webhook": None,
         **fields,
     }
-    return Record(template.id, sent, {"steps": [sent_step(step, template.id, at) for step in made], "tag_ids": ()})
+    return Record(template.id, sent, {"steps": [sent_step(step, at) for step in made], "tag_ids": ()})
 
 
 def kick_off_fields(template: Template, at: str | None) -> list[dict[str, Any]]:

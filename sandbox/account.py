@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sandbox import people, templates
-from sandbox.data import MEMBERS, progress_of, stamp
+from sandbox.data import MEMBERS, stamp
 from sandbox.feed import Event, actor_of, commented, entry, history, task_completed
 from sandbox.follow import changed_task, follow
 from sandbox.made import made_id, tokens_in
 from sandbox.new import NEW
 from sandbox.store import Collection, Record
-from sandbox.tasks import completed_steps, completion, has_tasks, one_off_tasks, tasks_of, thread
+from sandbox.tasks import completed_steps, completion, has_tasks, one_off_tasks, progress, tasks_of, thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -171,14 +171,14 @@ class Account:
 
     # Changes by hand
 
-    def create(self, name: str, **fields: Any) -> dict[str, Any]:
+    def create(self, name: str, /, **fields: Any) -> dict[str, Any]:
         """Add something to a list now, with these fields instead of made-up ones: a task is a one-off task."""
         with self._runs.lock:
             record = self._new(name, fields)
             self._put(name, record, "created")
             return record.sent
 
-    def edit(self, name: str, key: object, **fields: Any) -> dict[str, Any]:
+    def edit(self, name: str, key: object, /, **fields: Any) -> dict[str, Any]:
         """Change fields, also hidden ones such as tag_ids; KeyError if there is no such record."""
         with self._runs.lock:
             record = self.collections[name].records[str(key)]
@@ -264,15 +264,8 @@ class Account:
     def _advanced(self, run: Record) -> Record:
         """The process after one more of its tasks was completed."""
         at = self._stamp()
-        total = sum(not step.conditional for step in templates.STEPS[run.sent["checklist_id"]])
-        done = min(total, completed_steps(run) + 1)
-        sent = {
-            **run.sent,
-            "progress": progress_of(total, done),
-            "whole_progress": progress_of(total + 1, done + 1),
-            "last_updated": at,
-        }
-        if done == total and sent["status"] == "active":
+        sent = {**run.sent, **progress(run, completed_steps(run) + 1), "last_updated": at}
+        if sent["progress"]["complete"] == sent["progress"]["total"] and sent["status"] == "active":
             sent |= {"status": "complete", "completed_at": at, "late_tasks": 0}
         return Record(run.id, sent, run.hidden)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandbox.data import DAY, END, FOLDERS, GROUPS, MEMBERS, TAGS, TEMPLATES, stamp
-from sandbox.people import CHECKLIST_FOLDERS, GUESTS
+from sandbox.data import DAY, END, FOLDERS, GROUPS, MEMBERS, TEMPLATES, stamp
+from sandbox.people import CHECKLIST_FOLDERS, GUESTS, OWN_TAGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,14 +18,14 @@ _KEPT: dict[str, set[str]] = {
     "users": {str(member) for member in MEMBERS},
     "guests": set(GUESTS),
     "groups": set(GROUPS),
-    "tags": set(TAGS),
+    "tags": set(OWN_TAGS),
     "folders": {*FOLDERS, *CHECKLIST_FOLDERS},
     "checklists": {template.id for template in TEMPLATES},
 }
 """What other records refer to, so that it is never deleted here."""
 
-_SHARES = {"complete": 35, "comment": 20, "edit": 20, "create": 12, "archive": 5, "restore": 4, "delete": 4}
-_LISTS = {"tasks": 12, "checklists": 3, "users": 3, "guests": 3, "groups": 2, "tags": 2, "folders": 2}
+_SHARES = {"complete": 35, "comment": 20, "edit": 20, "create": 16, "archive": 5, "restore": 4, "delete": 4}
+_LISTS = {"tasks": 8, "checklists": 3, "users": 3, "guests": 3, "groups": 3, "tags": 3, "folders": 3}
 
 
 def change(account: Account, random: Random) -> str:

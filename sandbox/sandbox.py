@@ -13,10 +13,11 @@ from sandbox.account import Account
 from sandbox.api import Api, Reply
 from sandbox.behaviour import Behaviour, Fault, Request
 from sandbox.changes import change
-from sandbox.data import HIDDEN_FIELDS, generate, launch, progress_of, stamp
+from sandbox.data import HIDDEN_FIELDS, generate, launch, stamp
 from sandbox.lists import LISTS, is_archived, rendered
 from sandbox.server import HOST, Server
 from sandbox.store import Collection, Record
+from sandbox.tasks import has_tasks, progress
 
 if sys.version_info >= (3, 11):
     from typing import Self
@@ -271,13 +272,13 @@ class Sandbox:
             return rendered(record, self.behaviour)
 
     def _some_change(self, random: Random, run_id: str) -> dict[str, Any]:
-        run = self._runs.records[run_id].sent
+        record = self._runs.records[run_id]
+        run = record.sent
         match random.randrange(4):
             case 0:
                 return {"name": f"{run.get('name') or ''} ({random.randrange(100)})"}
             case 1:
-                total = (run.get("progress") or {}).get("total")
-                done = {"progress": progress_of(total, total)} if total else {}
+                done = progress(record) if has_tasks(record) else {}
                 return {"status": "complete", "completed_at": self._stamp(), "late_tasks": 0, **done}
             case 2:
                 return {"starred": not run.get("starred")}

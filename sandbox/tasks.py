@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from sandbox.answers import answers
-from sandbox.data import DAY, END, MEMBERS, TEMPLATES, stamp
+from sandbox.data import DAY, END, MEMBERS, TEMPLATES, progress_of, stamp
 from sandbox.made import made_id, webhook
 from sandbox.people import GUESTS, OWN_TAGS, SLOW_MEMBERS, guest_token
 from sandbox.store import Record
@@ -37,6 +37,13 @@ def completed_steps(run: Record) -> int:
     if status == "complete":
         return sum(not step.conditional for step in STEPS[run.sent["checklist_id"]])
     return int((run.sent.get("progress") or {}).get("complete") or 0)
+
+
+def progress(run: Record, done: int | None = None) -> dict[str, Any]:
+    """The fields of a process that tell how far it is, with so many tasks completed or all of them."""
+    total = sum(not step.conditional for step in STEPS[run.sent["checklist_id"]])
+    complete = total if done is None else min(total, done)
+    return {"progress": progress_of(total, complete), "whole_progress": progress_of(total + 1, complete + 1)}
 
 
 def has_tasks(run: Record) -> bool:

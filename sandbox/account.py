@@ -58,6 +58,7 @@ class Account:
 
     A list that nobody has looked at does not exist. When it is made, it is made from the processes as they were at
     the start, and then follows what has happened since: so it is the same whenever it is looked at first.
+    Methods return records as they are held; `Sandbox.records` has them as this version of the API sends them.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from sandbox import Behaviour, Sandbox
+from sandbox.__main__ import _behaviour
 from sandbox.behaviour import Request
 from sandbox.data import FOLDERS, GROUPS, TEMPLATES
 from sandbox.lists import LISTS
@@ -569,6 +570,13 @@ def test_completed_tasks_can_be_hidden(sandbox: Sandbox) -> None:
     assert get(sandbox, "tasks", status="complete").status_code == 422
     sandbox.behaviour.completed_word = "both"
     assert data(sandbox, "tasks", status="complete") == data(sandbox, "tasks", status="completed")
+
+
+def test_lists_of_names_can_be_given_on_the_command_line() -> None:
+    behaviour = _behaviour(["forbidden=guests,users", "always_paged=", "completed_word=both"])
+    assert behaviour.forbidden == {"guests", "users"}
+    assert behaviour.always_paged == frozenset()
+    assert behaviour.completed_word == "both"
 
 
 def test_a_list_can_be_forbidden(sandbox: Sandbox) -> None:

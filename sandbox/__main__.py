@@ -21,6 +21,8 @@ def _value(name: str, text: str) -> Any:
         return int(requests), float(seconds)
     if isinstance(default, bool):
         return {"true": True, "false": False}[text.lower()]
+    if isinstance(default, frozenset):
+        return frozenset(part for part in text.split(",") if part)
     return type(default)(text)
 
 
@@ -33,7 +35,8 @@ def _behaviour(pairs: list[str]) -> Behaviour:
         except (AttributeError, KeyError, ValueError) as error:
             names = ", ".join(field.name for field in fields(Behaviour))
             message = (
-                f"--behaviour {pair}: {error}. Known: {names}; booleans are true or false, rate_limit is N,SECONDS."
+                f"--behaviour {pair}: {error}. Known: {names}; booleans are true or false, rate_limit is N,SECONDS, "
+                "lists are NAME,NAME."
             )
             raise SystemExit(message) from error
     return behaviour

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 import msgspec
 
-from sandbox.lists import LISTS, InvalidQueryError, ListEndpoint, is_true, order, rendered, sort_key, with_related
+from sandbox.lists import LISTS, InvalidQueryError, ListEndpoint, rendered
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from sandbox.sandbox import Sandbox
     from sandbox.store import Collection
 
-_DEFAULT_PER_PAGE = 10
 _WRONG_PER_PAGE = 10
+_CAPITAL = {"tasks", "activity-feeds"}
 _OFF_BY = 3
 _MOST_BODIES = 64
 _UNENFORCED_LIMIT = (600, 60.0)
@@ -107,7 +107,9 @@ class Api:
         if reply is not None:
             return reply
         reply, headers = self._limited()
-        if reply is None:
+        if reply is None and name in self._sandbox.behaviour.forbidden:
+            reply = error(403, "FORBIDDEN", "You are not allowed to do this.")
+        elif reply is None:
             reply = self._list(request, name)
             reply.cut = fault is not None
         reply.headers.update(headers)
@@ -172,13 +174,13 @@ class Api:
             key = (
                 request.path,
                 tuple(request.query.items()),
-                collection.version,
+                tuple(each.version for each in list(sandbox.collections.values())),
                 tuple(vars(behaviour).values()),
             )
             body = self._bodies.get(key)
             if body is None:
                 try:
-                    body = self._page(request, collection, LISTS[name])
+                    body = self._page(request, name, collection, LISTS[name])
                 except InvalidQueryError as refused:
                     field_name = str(refused)
                     message = f"The selected {field_name} is invalid."
@@ -191,34 +193,39 @@ class Api:
             sandbox.after_list(request)
         return Reply(200, body)
 
-    def _page(self, request: Request, collection: Collection, endpoint: ListEndpoint) -> bytes:
+    def _page(self, request: Request, name: str, collection: Collection, endpoint: ListEndpoint) -> bytes:
         behaviour, query = self._sandbox.behaviour, request.query
         key, matches = endpoint.select(query, behaviour)
-        sort_field, descending = order(query, behaviour)
-        view = collection.view((*key, sort_field, descending), matches, sort_key(sort_field, descending=descending))
-        asked = _positive(query.get("per_page"), _DEFAULT_PER_PAGE)
-        everything = behaviour.without_pagination and is_true(query.get("without_pagination"))
+        order, sort_key = endpoint.sorted_by(query, behaviour)
+        view = collection.view((*key, order), matches, sort_key)
+        asked = _positive(query.get("per_page"), endpoint.per_page)
+        honoured = behaviour.without_pagination and name not in behaviour.always_paged
+        everything = honoured and endpoint.unpaged(query)
         page = 1 if behaviour.ignore_page else _positive(query.get("page"), 1)
-        size = max(1, len(view)) if everything else _page_size(asked, behaviour)
+        size = max(1, len(view)) if everything else _page_size(asked, endpoint, behaviour)
         start = 0 if everything else (page - 1) * size
         ids = view.ids(start, start + size, self._shuffle if behaviour.shuffle_ties else None)
 
-        related = [part for part in (query.get("with") or "").split(",") if part in endpoint.related]
+        parts = (query.get("with") or "").split(",")
+        related = [part for part in parts if part in endpoint.related or part in endpoint.looked_up]
         if related:
             records = [
-                msgspec.json.encode(with_related(collection.records[record_id], endpoint, related, behaviour))
+                msgspec.json.encode(
+                    endpoint.with_related(collection.records[record_id], related, self._sandbox.collections, behaviour)
+                )
                 for record_id in ids
             ]
         else:
             records = collection.encoded(
                 ids,
-                (behaviour.empty_object_as_list, behaviour.date_format),
-                lambda record: msgspec.json.encode(rendered(record, behaviour)),
+                tuple(vars(behaviour).values()),
+                lambda record: msgspec.json.encode(rendered(record, behaviour, endpoint.shape)),
             )
         data = b'{"data":[' + b",".join(records) + b"]"
         if everything or behaviour.meta == "absent":
             return data + b"}"
-        spelling = "Pagination" if behaviour.meta == "capital" else "pagination"
+        capital = behaviour.meta == "capital" or (behaviour.meta == "capital_tasks" and name in _CAPITAL)
+        spelling = "Pagination" if capital else "pagination"
         meta = {spelling: self._pagination(request, len(view), len(ids), page, size, asked)}
         return data + b',"meta":' + msgspec.json.encode(meta) + b"}"
 
@@ -250,10 +257,11 @@ class Api:
         return pagination
 
 
-def _page_size(asked: int, behaviour: Behaviour) -> int:
+def _page_size(asked: int, endpoint: ListEndpoint, behaviour: Behaviour) -> int:
     if behaviour.per_page_fixed:
         return behaviour.per_page_fixed
-    return min(asked, behaviour.per_page_cap) if behaviour.per_page_cap else asked
+    # The cap is on what can be asked for: what some lists send by default is more.
+    return min(asked, behaviour.per_page_cap) if behaviour.per_page_cap and asked != endpoint.per_page else asked
 
 
 def _positive(value: str | None, default: int) -> int:

@@ -11,10 +11,19 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "total_pages": ("right", "absent", "wrong"),
     "links": ("object", "array", "null", "absent"),
     "total": ("right", "absent", "low", "high"),
-    "meta": ("right", "absent", "capital"),
+    "meta": ("right", "absent", "capital", "capital_tasks"),
     "archived": ("both", "status", "param", "none"),
     "rate_window": ("fixed", "rolling"),
-    "date_format": ("ms", "z", "offset"),
+    "date_format": ("ms", "z", "offset", "microseconds", "no_zone"),
+    "task_sort": ("words", "created_at", "last_updated", "ignored"),
+    "completed_word": ("complete", "completed", "both"),
+    "owner_users": ("ids", "objects"),
+    "guest_id": ("integer", "code", "absent"),
+    "guest_names": ("top", "details"),
+    "changed_name": ("last_updated", "updated_at"),
+    "active_name": ("is_active", "active"),
+    "feed_values": ("scalars", "arrays"),
+    "folders": ("nested", "flat"),
 }
 
 
@@ -23,11 +32,13 @@ class Behaviour:
     """One version of the API; every field can be changed while the sandbox runs.
 
     Attributes:
-        sort: Sort fields that are honoured. "last_updated": created_at, name, last_updated. "updated_at": created_at,
-            name and updated_at, which means last_updated. "created_at": created_at, name. "ignored": none.
-        default_order: The order with no sort, or one that is ignored.
+        sort: Sort fields of processes that are honoured. "last_updated": created_at, name, last_updated.
+            "updated_at": created_at, name and updated_at, which means last_updated. "created_at": created_at, name.
+            "ignored": none, and none of any other list but tasks.
+        default_order: The order of processes and tasks with no sort, or one that is ignored; the name of a task is its
+            title.
         shuffle_ties: Rows equal in the sort value come in another order at every read, else by id.
-        per_page_cap: The largest page, 0 for no cap.
+        per_page_cap: The largest page that can be asked for, 0 for no cap.
         per_page_fixed: The size of every page whatever was asked, 0 for what was asked.
         reported_per_page: meta tells the real page size, else the one asked for.
         total_pages: "right", "absent", or "wrong": computed with pages of 10.
@@ -35,11 +46,13 @@ class Behaviour:
         links_host: Replaces the host in links.next.
         numbers_as_strings: Numbers in meta.pagination are strings.
         total: "right", "absent", or off by 3: "low", "high".
-        meta: "right", "absent" for pages without any, or "capital" for `Pagination`, as an old description spells it.
+        meta: "right", "absent" for pages without any, or "capital" for `Pagination`, as an old description spells it,
+            "capital_tasks" for that on tasks and the activity feed only.
         ignore_page: Every page is page 1.
         archived: How archived runs are reached: `status=archived` ("status"), the parameter `archived` ("param"),
             "both" or "none".
-        without_pagination: The parameter of that name is honoured.
+        without_pagination: The parameter of that name is honoured, and `pagination=false` by folders.
+        always_paged: The lists that ignore it all the same.
         wrapped: Related data arrives as {"data": ...}, else bare.
         empty_object_as_list: An empty object is sent as [].
         date_header: Answers have a Date.
@@ -47,7 +60,23 @@ class Behaviour:
         rate_limit: So many list requests per so many seconds, None for no limit.
         rate_window: Whether the window of rate_limit is "fixed" or "rolling".
         rate_remaining_header: Answers say X-RateLimit-Limit and X-RateLimit-Remaining.
-        date_format: "ms" (10:00:00.000Z), "z" (10:00:00Z) or "offset" (10:00:00+00:00).
+        date_format: "ms" (10:00:00.000Z), "z" (10:00:00Z), "offset" (10:00:00+00:00), "microseconds"
+            (10:00:00.000000Z) or "no_zone" (2026-01-15 10:00:00).
+        forbidden: The lists that are answered with 403.
+        archived_parameter: Tasks and templates honour `archived`.
+        hide_completed_tasks: Completed tasks are absent from the list of tasks unless a status is asked for.
+        completed_word: The status that finds completed tasks: "complete", "completed" or "both".
+        task_sort: Sort words of tasks that are honoured: the documented "words", also "created_at", also
+            "last_updated" (and created_at), or "ignored": none.
+        comment_moves_task: A comment moves last_updated of its task.
+        archive_moves_tasks: Archiving or restoring a process moves last_updated of its tasks.
+        owner_users: Whether the members in owners of a task are "ids" or "objects".
+        guest_id: Whether the id of a guest is an "integer", the "code" that lets the guest in, or "absent".
+        guest_names: Whether the names of a guest are at the "top" or in "details".
+        changed_name: What members and groups call the date of their last change.
+        active_name: What members call whether they are active.
+        feed_values: Whether values in the feed are "scalars" or "arrays" of one.
+        folders: "nested": folders in others come only as their children, or by parent_id; "flat": all are listed.
     """
 
     sort: str = "last_updated"
@@ -73,6 +102,21 @@ class Behaviour:
     rate_window: str = "fixed"
     rate_remaining_header: bool = False
     date_format: str = "ms"
+    always_paged: frozenset[str] = frozenset({"groups", "tags"})
+    forbidden: frozenset[str] = frozenset()
+    archived_parameter: bool = True
+    hide_completed_tasks: bool = False
+    completed_word: str = "complete"
+    task_sort: str = "words"
+    comment_moves_task: bool = True
+    archive_moves_tasks: bool = True
+    owner_users: str = "ids"
+    guest_id: str = "integer"
+    guest_names: str = "top"
+    changed_name: str = "last_updated"
+    active_name: str = "is_active"
+    feed_values: str = "scalars"
+    folders: str = "nested"
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set a field; ValueError for a value that no version of the API has, so a typo never tests nothing."""

@@ -88,7 +88,7 @@ FOLDERS = {
 GROUPS = tuple(f"{n * 0xC2B2AE3D27D4EB4F % 2**128:032x}" for n in range(1, 6))
 _IN_BULK = 40
 _PEOPLE = tuple(MEMBERS[n : n + 1 + n % 4] for n in range(len(MEMBERS) - 4))
-_PLANS = (
+PLANS = (
     {"id": 1, "text": "Starter", "value": "starter"},
     {"id": 2, "text": "Größer", "value": None},
     {"id": 3, "text": "", "value": "エンタープライズ"},
@@ -106,7 +106,8 @@ def stamp(seconds: int) -> str:
     return f"{_day(day)}{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}.000Z"
 
 
-def _progress(total: int, complete: int) -> dict[str, Any]:
+def progress_of(total: int, complete: int) -> dict[str, Any]:
+    """The progress of a process that has completed so many of its steps."""
     return {
         "complete": complete,
         "total": total,
@@ -118,7 +119,7 @@ def _progress(total: int, complete: int) -> dict[str, Any]:
 
 def _answers(random: Random, template: Template) -> dict[str, Any]:
     text, choice, several, files = template.fields
-    answers: dict[str, Any] = {text: f"Ref {int(random.random() * 1e6):06d}", choice: _PLANS[int(random.random() * 3)]}
+    answers: dict[str, Any] = {text: f"Ref {int(random.random() * 1e6):06d}", choice: PLANS[int(random.random() * 3)]}
     if random.random() < 0.5:
         answers[several] = [{"id": 1, "text": "Yes", "selected": True}, {"id": 2, "text": "Non", "selected": False}]
     if random.random() < 0.2:
@@ -209,8 +210,8 @@ def _live(random: Random, record: Record, created: int) -> None:
         hidden["problem_open"] = roll() < 0.15
         sent["has_open_issue"] = roll() < 0.1
     hidden["improvement"] = roll() < 0.05
-    sent["progress"] = _progress(total, complete)
-    sent["whole_progress"] = _progress(total + 1, complete + 1)
+    sent["progress"] = progress_of(total, complete)
+    sent["whole_progress"] = progress_of(total + 1, complete + 1)
     if roll() < 0.133:
         updated += int(roll() * (_END - updated))
         hidden["status_before"] = sent["status"]

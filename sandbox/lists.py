@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sandbox.related import RUN_RELATED
+from sandbox import filters, render
+from sandbox.filters import Filter, InvalidQueryError, Predicate, is_archived, is_completed, is_true
+from sandbox.order import DATE_FIELDS, Order, both_ways, by_any_field, by_words, run_order, sort_key, task_order
+from sandbox.related import (
+    CHECKLIST_LOOKED_UP,
+    CHECKLIST_RELATED,
+    FOLDER_LOOKED_UP,
+    GROUP_LOOKED_UP,
+    GUEST_LOOKED_UP,
+    RUN_RELATED,
+    TAG_LOOKED_UP,
+    TASK_LOOKED_UP,
+    TASK_RELATED,
+    USER_LOOKED_UP,
+)
+from sandbox.render import OBJECT_FIELDS, redated, rendered
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from sandbox.behaviour import Behaviour
-    from sandbox.store import Record
+    from sandbox.related import LookUp
+    from sandbox.store import Collection, Record
 
-Predicate = Callable[["Record"], bool]
-Filter = Callable[[str], Predicate]
+__all__ = ["DATE_FIELDS", "LISTS", "OBJECT_FIELDS", "InvalidQueryError", "ListEndpoint", "is_archived", "rendered"]
 
-DATE_FIELDS = (
-    "created_at", "started_at", "last_updated", "completed_at", "archived_at", "due_date", "prerun_completed_at",
-    "max_task_deadline",
-)  # fmt: skip
-OBJECT_FIELDS = ("progress", "whole_progress", "prerun", "custom_fields")
-
-_TRUE = {"1", "true", "yes", "on"}
-
-
-class InvalidQueryError(Exception):
-    """A parameter the API refuses with 422; args[0] is its name."""
+Scope = Callable[[Mapping[str, str], "Behaviour"], tuple["Hashable", Predicate]]
 
 
 @dataclass(frozen=True)
@@ -37,187 +43,187 @@ class ListEndpoint:
         filters: Makes a predicate from the value of each parameter.
         related: What `with` can ask for.
         is_archived: Whether a record is absent from the default list.
+        looked_up: What `with` can ask for that other lists hold.
+        scope: A key and a predicate for what the list holds at all, by its parameters; by default what is archived or
+            what is not, as processes do it.
+        order: The order, by the value of `sort` or `sort_by`.
+        pinned_first: Pinned records come first in any order.
+        per_page: How many records a page has if nothing else is asked for.
+        shape: Makes the record as it is sent from the record as it is held.
+        unpaged: Whether a query asks for everything at once.
+        inline: What `with` can ask for that is never wrapped.
     """
 
     filters: Mapping[str, Filter]
     related: Mapping[str, Callable[[Record], Any]]
     is_archived: Predicate
+    looked_up: Mapping[str, LookUp] = field(default_factory=dict)
+    scope: Scope | None = None
+    order: Callable[[str, Behaviour], Order] = run_order
+    pinned_first: bool = False
+    per_page: int = 10
+    shape: render.Shape | None = None
+    unpaged: Callable[[Mapping[str, str]], bool] = lambda query: is_true(query.get("without_pagination"))
+    inline: frozenset[str] = frozenset()
 
     def select(self, query: Mapping[str, str], behaviour: Behaviour) -> tuple[tuple[object, ...], Predicate]:
         """A key and the predicate for a query; InvalidQueryError for a value that the API refuses."""
         asked = tuple(sorted((name, value) for name, value in query.items() if name in self.filters and value))
         predicates = [self.filters[name](value) for name, value in asked]
+        key, held = (self.scope or self._as_processes)(query, behaviour)
+        return (asked, key), lambda record: held(record) and all(matches(record) for matches in predicates)
+
+    def sorted_by(self, query: Mapping[str, str], behaviour: Behaviour) -> tuple[Order, Callable[[Record], Any]]:
+        """The order for a query, and the key that sorts by it."""
+        order = self.order(query.get("sort") or query.get("sort_by") or "", behaviour)
+        key = sort_key(order[0], descending=order[1])
+        return order, (lambda record: (not record.sent["is_pinned"], key(record))) if self.pinned_first else key
+
+    def with_related(
+        self, record: Record, names: Iterable[str], collections: Mapping[str, Collection], behaviour: Behaviour
+    ) -> dict[str, Any]:
+        """A record as this version of the API sends it, with related data."""
+        sent = dict(rendered(record, behaviour, self.shape))
+        for name in names:
+            if name in self.related:
+                value = self.related[name](record)
+            else:
+                value = self.looked_up[name](record, collections, behaviour)
+            value = redated(value, behaviour)
+            if value is None and behaviour.empty_object_as_list:
+                value = []
+            sent[name] = {"data": value} if behaviour.wrapped and name not in self.inline else value
+        return sent
+
+    def _as_processes(self, query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
         archived = (behaviour.archived in {"both", "status"} and query.get("status") == "archived") or (
             behaviour.archived in {"both", "param"} and query.get("archived") in {"only", "true"}
         )
         is_archived = self.is_archived
-        return (
-            asked,
-            archived,
-        ), lambda record: is_archived(record) is archived and all(matches(record) for matches in predicates)
+        return archived, lambda record: is_archived(record) is archived
 
 
-def is_true(value: str | None) -> bool:
-    """Whether a parameter is set to something true."""
-    return (value or "").lower() in _TRUE
+def _never(_: Record) -> bool:
+    return False
 
 
-def _text(values: Iterable[Any]) -> set[str]:
-    return {str(value) for value in values}
+def _everything(_query: Mapping[str, str], _behaviour: Behaviour) -> tuple[Hashable, Predicate]:
+    return "everything", lambda _: True
 
 
-def _split(value: str) -> set[str]:
-    return {part.strip() for part in value.split(",") if part.strip()}
+def _archivable(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
+    """Tasks and templates: `archived=only` for the archived ones alone, anything else that is true for both."""
+    asked = query.get("archived") if behaviour.archived_parameter else None
+    if asked == "only":
+        return asked, is_archived
+    if is_true(asked):
+        return "both", lambda _: True
+    return None, lambda record: not is_archived(record)
 
 
-def _name(value: str) -> Predicate:
-    needle = value.lower()
-    return lambda run: needle in (run.sent.get("name") or "").lower()
-
-
-def is_archived(record: Record) -> bool:
-    """Whether a record was archived."""
-    return bool(record.sent.get("archived_at"))
-
-
-_STATUS: dict[str, Predicate] = {
-    "active": lambda run: run.sent.get("status") == "active",
-    "complete": lambda run: run.sent.get("status") == "complete",
-    "problem": lambda run: bool(run.hidden.get("problem_open") or run.sent.get("has_open_issue")),
-    "improvement": lambda run: bool(run.hidden.get("improvement")),
-    "issue": lambda run: bool(run.sent.get("has_open_issue")),
-    "delayed": lambda run: (run.sent.get("late_tasks") or 0) > 0,
-    "starred": lambda run: bool(run.sent.get("starred")),
-    "archived": is_archived,
-}
-
-
-def _status(value: str) -> Predicate:
-    if value not in _STATUS:
+def _task_scope(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
+    key, held = _archivable(query, behaviour)
+    status = query.get("status")
+    if status in {"complete", "completed"} and behaviour.completed_word not in {status, "both"}:
         name = "status"
         raise InvalidQueryError(name)
-    return _STATUS[value]
+    if status or not behaviour.hide_completed_tasks:
+        return key, held
+    return (key, "open"), lambda task: held(task) and not is_completed(task)
 
 
-def _owners(value: str) -> Predicate:
-    wanted = _split(value)
-    return lambda run: bool(
-        wanted
-        & _text((run.sent.get("owner_id"), *(run.sent.get("users") or ()), *(run.sent.get("collaborators") or ())))
-    )
+def _tag_scope(query: Mapping[str, str], _behaviour: Behaviour) -> tuple[Hashable, Predicate]:
+    if query.get("all") == "true":
+        return "all", lambda _: True
+    return "own", lambda tag: not str(tag.sent["title"]).startswith(("from:", "task:", "step:"))
 
 
-def _equals(field: str) -> Filter:
-    return lambda value: lambda run: str(run.sent.get(field)) == value
-
-
-def _tags(value: str) -> Predicate:
-    wanted = _split(value)
-    return lambda run: bool(wanted & _text(run.hidden.get("tag_ids") or ()))
-
-
-def _untagged(value: str) -> Predicate:
-    if not is_true(value):
-        return lambda _run: True
-    return lambda run: not run.hidden.get("tag_ids")
-
-
-def _starred(value: str) -> Predicate:
-    wanted = is_true(value)
-    return lambda run: bool(run.sent.get("starred")) is wanted
-
-
-def _groups(value: str) -> Predicate:
-    wanted = _split(value)
-    return lambda run: bool(wanted & _text(run.sent.get("groups") or ()))
+def _folder_scope(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
+    kind = "run" if query.get("folder_type") == "run" else "checklist"
+    top_only = behaviour.folders == "nested" and not query.get("parent_id")
+    return (
+        kind,
+        top_only,
+    ), lambda folder: folder.sent["folder_type"] == kind and not (top_only and folder.sent["parent_id"])
 
 
 LISTS: dict[str, ListEndpoint] = {
-    "runs": ListEndpoint(
-        filters={
-            "q": _name,
-            "status": _status,
-            "owners": _owners,
-            "checklist_id": _equals("checklist_id"),
-            "blueprint_id": _equals("checklist_id"),
-            "folder": lambda value: lambda run: str(run.hidden.get("folder_id")) == value,
-            "tag": _tags,
-            "tag_ids": _tags,
-            "untagged": _untagged,
-            "starred": _starred,
-            "type": _equals("type"),
-            "groups": _groups,
-        },
-        related=RUN_RELATED,
+    "runs": ListEndpoint(filters=filters.RUN_FILTERS, related=RUN_RELATED, is_archived=is_archived),
+    "tasks": ListEndpoint(
+        filters=filters.TASK_FILTERS,
+        related=TASK_RELATED,
         is_archived=is_archived,
+        looked_up=TASK_LOOKED_UP,
+        scope=_task_scope,
+        order=task_order,
+        shape=render.task,
+        inline=frozenset({"summary", "threads_count"}),
+    ),
+    "checklists": ListEndpoint(
+        filters=filters.CHECKLIST_FILTERS,
+        related=CHECKLIST_RELATED,
+        is_archived=is_archived,
+        looked_up=CHECKLIST_LOOKED_UP,
+        scope=_archivable,
+        order=by_words(
+            both_ways("created_at", "title", updated="last_updated", updated_at="last_updated", name="title"),
+            ("last_updated", True),
+        ),
+        pinned_first=True,
+    ),
+    "users": ListEndpoint(
+        filters=filters.USER_FILTERS,
+        related={},
+        is_archived=_never,
+        looked_up=USER_LOOKED_UP,
+        scope=_everything,
+        order=by_any_field(("id", False)),
+        per_page=9999,
+        shape=render.user,
+    ),
+    "guests": ListEndpoint(
+        filters=filters.GUEST_FILTERS,
+        related={},
+        is_archived=_never,
+        looked_up=GUEST_LOOKED_UP,
+        scope=_everything,
+        order=by_any_field(("created_at", False)),
+        per_page=999,
+        shape=render.guest,
+    ),
+    "groups": ListEndpoint(
+        filters=filters.GROUP_FILTERS,
+        related={},
+        is_archived=_never,
+        looked_up=GROUP_LOOKED_UP,
+        scope=_everything,
+        order=by_words(both_ways("name", "created_at", updated_at="last_updated"), ("created_at", False)),
+        shape=render.group,
+    ),
+    "tags": ListEndpoint(
+        filters=filters.TAG_FILTERS,
+        related={},
+        is_archived=_never,
+        looked_up=TAG_LOOKED_UP,
+        scope=_tag_scope,
+        order=by_words(both_ways("title", "color"), ("title", False)),
+    ),
+    "folders": ListEndpoint(
+        filters=filters.FOLDER_FILTERS,
+        related={},
+        is_archived=_never,
+        looked_up=FOLDER_LOOKED_UP,
+        scope=_folder_scope,
+        order=by_words(both_ways("position", title="name", updated="created_at"), ("position", False)),
+        unpaged=lambda query: query.get("pagination") == "false",
+    ),
+    "activity-feeds": ListEndpoint(
+        filters=filters.FEED_FILTERS,
+        related={},
+        is_archived=_never,
+        scope=_everything,
+        order=by_words(both_ways("created_at", "id"), ("created_at", True)),
+        per_page=20,
+        shape=render.entry,
     ),
 }
-
-_SORTS = {
-    "last_updated": {"created_at": "created_at", "name": "name", "last_updated": "last_updated"},
-    "updated_at": {"created_at": "created_at", "name": "name", "updated_at": "last_updated"},
-    "created_at": {"created_at": "created_at", "name": "name"},
-    "ignored": {},
-}
-
-
-def order(query: Mapping[str, str], behaviour: Behaviour) -> tuple[str, bool]:
-    """The field to sort by and whether it descends, after this version of the API ignored what it does not know."""
-    asked = query.get("sort") or query.get("sort_by") or ""
-    field = _SORTS[behaviour.sort].get(asked.removeprefix("-"))
-    if field is not None:
-        return field, asked.startswith("-")
-    return behaviour.default_order.removeprefix("-"), behaviour.default_order.startswith("-")
-
-
-def _seconds(value: object) -> int:
-    """Something that grows with the date-time; 0 for none."""
-    if not isinstance(value, str):
-        return 0
-    try:
-        date = datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except ValueError:
-        return 0
-    return int((date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp())
-
-
-def sort_key(field: str, *, descending: bool) -> Callable[[Record], Any]:
-    """The key that puts records in this order when sorted upwards, so that ties stay in the order of their ids."""
-    if field in DATE_FIELDS:
-        sign = -1 if descending else 1
-        return lambda record: sign * _seconds(record.sent.get(field))
-    if not descending:
-        return lambda record: str(record.sent.get(field) or "")
-    # The 1 at the end puts "ab" behind "abc".
-    return lambda record: (*(-ord(char) for char in str(record.sent.get(field) or "")), 1)
-
-
-def rendered(record: Record, behaviour: Behaviour) -> dict[str, Any]:
-    """A record as this version of the API sends it, without related data."""
-    sent = record.sent
-    changed: dict[str, Any] = {}
-    if behaviour.empty_object_as_list:
-        changed = {field: [] for field in OBJECT_FIELDS if sent.get(field) == {}}
-    if behaviour.date_format != "ms":
-        tail = "Z" if behaviour.date_format == "z" else "+00:00"
-        for field in DATE_FIELDS:
-            value = sent.get(field)
-            if isinstance(value, str) and value.endswith(".000Z"):
-                changed[field] = value.removesuffix(".000Z") + tail
-    return {**sent, **changed} if changed else sent
-
-
-def with_related(
-    record: Record,
-    endpoint: ListEndpoint,
-    names: Iterable[str],
-    behaviour: Behaviour,
-) -> dict[str, Any]:
-    """A record as this version of the API sends it, with related data."""
-    run = dict(rendered(record, behaviour))
-    for name in names:
-        value = endpoint.related[name](record)
-        if value is None and behaviour.empty_object_as_list:
-            value = []
-        run[name] = {"data": value} if behaviour.wrapped else value
-    return run

@@ -1,16 +1,22 @@
-"""Related data a list answers with when `with` asks for it, made up from the record."""
+"""Related data a list answers with when `with` asks for it: some is made from the record, some is in other lists."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sandbox.data import FOLDERS, TAGS, TEMPLATES
+from sandbox.render import rendered
+from sandbox.tasks import tasks_of
+from sandbox.templates import STEP_OF, kick_off_fields, sent_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from sandbox.behaviour import Behaviour
     from sandbox.data import Template
-    from sandbox.store import Record
+    from sandbox.store import Collection, Record
+
+Related = Callable[["Record"], Any]
+LookUp = Callable[["Record", Mapping[str, "Collection"], "Behaviour"], Any]
 
 _BY_ID = {template.id: template for template in TEMPLATES}
 
@@ -25,21 +31,11 @@ def _checklist(record: Record) -> dict[str, Any]:
 
 
 def _tasks(record: Record) -> list[dict[str, Any]]:
-    complete = (record.sent.get("progress") or {}).get("complete") or 0
+    """The tasks of a process, without those that rules skip."""
     return [
-        {
-            "id": f"{record.id[:28]}{position:04x}",
-            "run_id": record.id,
-            "title": title,
-            "position": position,
-            "status": "completed" if position <= complete else "not-started",
-            "owners": {
-                "users": record.sent.get("users") or [],
-                "guests": [],
-                "groups": record.sent.get("groups") or [],
-            },
-        }
-        for position, title in enumerate(_template(record).steps, 1)
+        {name: task.sent[name] for name in ("id", "run_id", "title", "position", "status", "owners")}
+        for task in tasks_of(record)
+        if task.sent["status"] != "auto-skipped"
     ]
 
 
@@ -64,14 +60,6 @@ def _tasks_meta(record: Record) -> dict[str, Any]:
     return {"total": len(tasks), "complete": sum(task["status"] == "completed" for task in tasks)}
 
 
-def _ko_form_fields(record: Record) -> list[dict[str, Any]]:
-    kinds = ("text", "dropdown", "multiselect", "file")
-    return [
-        {"id": field, "label": f"Field {position}", "field_type": kind, "required": position == 1, "position": position}
-        for position, (field, kind) in enumerate(zip(_template(record).fields, kinds, strict=True), 1)
-    ]
-
-
 RUN_RELATED: dict[str, Callable[[Record], Any]] = {
     "checklist": _checklist,
     "tasks": _tasks,
@@ -80,8 +68,129 @@ RUN_RELATED: dict[str, Callable[[Record], Any]] = {
     "next_task": _next_task,
     "permissions": lambda _record: {"process_read": [], "process_launch": []},
     "tasks_meta": _tasks_meta,
-    "ko_form_fields": _ko_form_fields,
+    "ko_form_fields": lambda record: kick_off_fields(_template(record), record.sent.get("created_at")),
     "form_fields": lambda record: [{"id": record.id, "label": "Budget", "field_type": "text", "value": "1,000 €"}],
     "stages": lambda record: [{"id": record.id, "title": "Stage 1", "position": 1}],
     "folders": _folders,
 }
+
+
+def _form_fields(task: Record) -> list[dict[str, Any]]:
+    """The fields of the step of a task, with the answers."""
+    step = STEP_OF.get(task.sent["step_id"])
+    if step is None:
+        return []
+    answers = task.sent["taskdata"]
+    more = {"step_id": step.id, "task_id": task.id}
+    return [{**each, **more, "field_value": answers.get(each["id"])} for each in step.fields]
+
+
+def _assets(task: Record) -> list[dict[str, Any]]:
+    answers = [answer for answer in task.sent["taskdata"].values() if isinstance(answer, list)]
+    return [each for answer in answers for each in answer if isinstance(each, dict) and "filename" in each]
+
+
+def _step(task: Record) -> dict[str, Any] | None:
+    step = STEP_OF.get(task.sent["step_id"])
+    return sent_step(step, task.sent["created_at"]) if step else None
+
+
+def _tags_of(record: Record, collections: Mapping[str, Collection], behaviour: Behaviour) -> list[dict[str, Any]]:
+    known = collections["tags"].records
+    return [rendered(known[tag], behaviour) for tag in record.hidden["tag_ids"] if tag in known]
+
+
+def _run_of(task: Record, collections: Mapping[str, Collection], behaviour: Behaviour) -> dict[str, Any] | None:
+    run = collections["runs"].records.get(task.sent["run_id"] or "")
+    return rendered(run, behaviour) if run else None
+
+
+TASK_RELATED: dict[str, Related] = {
+    "threads": lambda task: task.hidden["threads"],
+    "threads_count": lambda task: len(task.hidden["threads"]),
+    "form_fields": _form_fields,
+    "assets": _assets,
+    "step": _step,
+    "summary": lambda task: task.hidden["summary"],
+}
+TASK_LOOKED_UP: dict[str, LookUp] = {"tags": _tags_of, "run": _run_of}
+
+
+def _permissions(checklist: Record) -> dict[str, Any]:
+    owner = checklist.sent["owner_id"]
+    return {"checklist_edit": [owner], "checklist_read": [], "process_launch": [], "process_read": []}
+
+
+def _steps(checklist: Record, _collections: Mapping[str, Collection], behaviour: Behaviour) -> list[dict[str, Any]]:
+    """The steps of a template, whose fields are a part of their own and so wrapped, too."""
+    steps = checklist.hidden["steps"]
+    return [{**step, "captures": {"data": step["captures"]}} for step in steps] if behaviour.wrapped else steps
+
+
+def _folder_of(checklist: Record, collections: Mapping[str, Collection], behaviour: Behaviour) -> dict[str, Any] | None:
+    folder = collections["folders"].records.get(checklist.sent["folder_id"] or "")
+    return rendered(folder, behaviour) if folder else None
+
+
+CHECKLIST_RELATED: dict[str, Related] = {
+    "stages": lambda checklist: [{"id": 1, "title": "Stage 1", "position": 1}] if checklist.sent["starred"] else [],
+    "permissions": _permissions,
+    "linked_tasks": lambda _checklist: [],
+    "assets": lambda _checklist: [],
+}
+CHECKLIST_LOOKED_UP: dict[str, LookUp] = {"steps": _steps, "tags": _tags_of, "folder": _folder_of}
+
+
+def _groups_of(user: Record, collections: Mapping[str, Collection], _behaviour: Behaviour) -> list[dict[str, Any]]:
+    groups = [group.sent for group in collections["groups"].records.values()]
+    return [
+        {name: group[name] for name in ("id", "name", "logo", "members", "guests")}
+        for group in groups
+        if user.sent["id"] in group["members"]
+    ]
+
+
+def _user_stats(user: Record, collections: Mapping[str, Collection], _behaviour: Behaviour) -> dict[str, Any]:
+    completed = [task.sent["completer_id"] == user.sent["id"] for task in collections["tasks"].records.values()]
+    return {"tasks_completed": sum(completed), "steps_created": 0}
+
+
+def _guest_stats(guest: Record, collections: Mapping[str, Collection], _behaviour: Behaviour) -> dict[str, Any]:
+    tasks = [task.sent for task in collections["tasks"].records.values()]
+    own = [task for task in tasks if guest.sent["email"] in task["owners"]["guests"]]
+    return {"assigned_tasks": len(own), "tasks_completed": sum(task["status"] == "completed" for task in own)}
+
+
+def _group_users(group: Record, collections: Mapping[str, Collection], _behaviour: Behaviour) -> list[dict[str, Any]]:
+    users = collections["users"].records
+    return [
+        {name: users[str(user)].sent[name] for name in ("id", "email", "full_name")}
+        for user in group.sent["members"]
+        if str(user) in users
+    ]
+
+
+def _statistics(tag: Record, collections: Mapping[str, Collection], _behaviour: Behaviour) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for kind, name in (("template", "checklists"), ("process", "runs")):
+        tagged = [each for each in collections[name].records.values() if tag.id in (each.hidden.get("tag_ids") or ())]
+        archived = sum(bool(each.sent.get("archived_at")) for each in tagged)
+        counts |= {f"active_{kind}": len(tagged) - archived, f"archived_{kind}": archived}
+    return counts
+
+
+def _children(folder: Record, collections: Mapping[str, Collection], behaviour: Behaviour) -> list[dict[str, Any]]:
+    """The folders in a folder, with those in them."""
+    children = [each for each in collections["folders"].records.values() if each.sent["parent_id"] == folder.id]
+    made = []
+    for child in sorted(children, key=lambda each: (each.sent["position"], each.id)):
+        inside = _children(child, collections, behaviour)
+        made.append({**rendered(child, behaviour), "children": {"data": inside} if behaviour.wrapped else inside})
+    return made
+
+
+USER_LOOKED_UP: dict[str, LookUp] = {"groups": _groups_of, "stats": _user_stats}
+GUEST_LOOKED_UP: dict[str, LookUp] = {"stats": _guest_stats}
+GROUP_LOOKED_UP: dict[str, LookUp] = {"users": _group_users}
+TAG_LOOKED_UP: dict[str, LookUp] = {"statistics": _statistics}
+FOLDER_LOOKED_UP: dict[str, LookUp] = {"children": _children}

@@ -9,12 +9,15 @@ from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from sandbox.account import Account
 from sandbox.api import Api, Reply
 from sandbox.behaviour import Behaviour, Fault, Request
+from sandbox.changes import change
 from sandbox.data import HIDDEN_FIELDS, generate, launch, stamp
-from sandbox.lists import is_archived, rendered
+from sandbox.lists import LISTS, is_archived, rendered
 from sandbox.server import HOST, Server
 from sandbox.store import Collection, Record
+from sandbox.tasks import has_tasks, progress
 
 if sys.version_info >= (3, 11):
     from typing import Self
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from sandbox.store import View
 
 
+_ELSEWHERE = 0.7
+
+
 class Sandbox:
     """A Tallyfy organization with made-up runs; start it with `with` or `start()`.
 
@@ -37,6 +43,8 @@ class Sandbox:
         faults: One is taken from the front for each list request; None there means that nothing goes wrong.
         before_list: Called before the rows of a page are looked up, under no lock.
         after_list: Called after they were, before the answer is sent.
+        account: Changes the other lists.
+        collections: Every list by the name it has in its path, as the sandbox holds it.
         token_lifetime: Seconds for which a token issued for client credentials is valid.
         clock_offset: Seconds the server's clock is ahead of the real one.
     """
@@ -74,8 +82,9 @@ class Sandbox:
         self.after_list: Callable[[Request], object] | None = None
         self.clock_offset: float = 0
         records = generate(runs, seed) if data is None else (_record(fields) for fields in data)
-        self.collections = {"runs": Collection(records)}
-        self._runs = self.collections["runs"]
+        self._runs = Collection(records)
+        self.account = Account(self._runs, seed, self.org_id, self.now, lambda: self.behaviour)
+        self.collections = self.account.collections
         self._random = Random(f"{seed} later")
         self._frozen: datetime | None = None
         self._snapshot: tuple[Hashable, dict[str, dict[str, Any]]] = (None, {})
@@ -131,6 +140,28 @@ class Sandbox:
                 self._snapshot = (key, runs)
             return self._snapshot[1]
 
+    def records(self, name: str) -> dict[Any, dict[str, Any]]:
+        """All records of a list by id (guests by email) as the API would send them now, archived ones too."""
+        if name == "runs":
+            return self.runs
+        collection, shape = self.collections[name], LISTS[name].shape
+        with collection.lock:
+            records = list(collection.records.values())
+            key = "email" if name == "guests" else "id"
+            return {record.sent[key]: rendered(record, self.behaviour, shape) for record in records}
+
+    def hidden(self, name: str) -> dict[Any, dict[str, Any]]:
+        """What the records of a list have but the API sends only when asked, or only filters by: threads, tag_ids."""
+        collection = self.collections[name]
+        with collection.lock:
+            key = "email" if name == "guests" else "id"
+            return {record.sent[key]: record.hidden for record in collection.records.values()}
+
+    @property
+    def credentials(self) -> set[str]:
+        """Every token that any record of any list holds or ever held: none may be in anything a reader puts out."""
+        return self.account.credentials
+
     @property
     def internal(self) -> dict[str, dict[str, Any]]:
         """What runs have but the API filters by only, by id: tag_ids, folder_id, problem_open, improvement."""
@@ -164,9 +195,11 @@ class Sandbox:
             changes = {"last_updated": self._stamp(), **fields}
             sent = {name: value for name, value in changes.items() if name not in HIDDEN_FIELDS}
             hidden = {name: value for name, value in changes.items() if name in HIDDEN_FIELDS}
-            record = Record(run_id, {**record.sent, **sent}, {**record.hidden, **hidden})
-            self._runs.put(record)
-            return rendered(record, self.behaviour)
+            after = Record(run_id, {**record.sent, **sent}, {**record.hidden, **hidden})
+            self._runs.put(after)
+            verb, field = _told(record.sent, after.sent, next(iter(fields), None))
+            self.account.run_changed(record, after, verb, field)
+            return rendered(after, self.behaviour)
 
     def archive(self, run_id: str) -> dict[str, Any]:
         """Archive a run."""
@@ -182,13 +215,22 @@ class Sandbox:
 
     def delete(self, run_id: str) -> None:
         """Delete a run for good, archived or not; KeyError if there is none."""
-        self._runs.remove(run_id)
+        with self._runs.lock:
+            record = self._runs.records[run_id]
+            self._runs.remove(run_id)
+            self.account.run_changed(record, None, "deleted")
 
-    def mutate(self, random: Random, count: int = 1) -> list[str]:
-        """Make random changes: touch, create, archive, restore and delete (archived runs only); returns the ids."""
+    def mutate(self, random: Random, count: int = 1, *, everything: bool = False) -> list[str]:
+        """Make random changes: touch, create, archive, restore and delete (archived runs only); returns the ids.
+
+        With `everything` most of the changes are those of other lists.
+        """
         changed = []
         with self._runs.lock:
             for _ in range(count):
+                if everything and random.random() < _ELSEWHERE:
+                    changed.append(change(self.account, random))
+                    continue
                 live = self._runs.view("live", lambda record: not is_archived(record), lambda _: 0)
                 archived = self._runs.view("archived", is_archived, lambda _: 0)
                 kind = random.choices(("touch", "create", "archive", "restore", "delete"), (55, 15, 17, 8, 5))[0]
@@ -224,20 +266,33 @@ class Sandbox:
             number = len(self._runs.records) + self._runs.version + 1
             made = launch(random, int(self.now().timestamp()), number)
             record = _record({**made.sent, **made.hidden, **fields})
+            before = self._runs.records.get(record.id)
             self._runs.put(record)
+            self.account.run_changed(before, record, "created")
             return rendered(record, self.behaviour)
 
     def _some_change(self, random: Random, run_id: str) -> dict[str, Any]:
-        run = self._runs.records[run_id].sent
+        record = self._runs.records[run_id]
+        run = record.sent
         match random.randrange(4):
             case 0:
                 return {"name": f"{run.get('name') or ''} ({random.randrange(100)})"}
             case 1:
-                return {"status": "complete", "completed_at": self._stamp(), "late_tasks": 0}
+                done = progress(record) if has_tasks(record) else {}
+                return {"status": "complete", "completed_at": self._stamp(), "late_tasks": 0, **done}
             case 2:
                 return {"starred": not run.get("starred")}
             case _:
                 return {"late_tasks": random.randrange(5), "owner_id": 1001 + random.randrange(40)}
+
+
+def _told(before: dict[str, Any], after: dict[str, Any], field: str | None) -> tuple[str, str | None]:
+    """What the feed tells of a change of a process: a verb, and the field that changed."""
+    if before.get("archived_at") != after.get("archived_at"):
+        return ("archived" if after.get("archived_at") else "unarchived"), None
+    if before.get("status") != after.get("status") == "complete":
+        return "completed", None
+    return "updated", field
 
 
 def _pick(random: Random, view: View) -> str:

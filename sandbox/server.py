@@ -19,6 +19,7 @@ import msgspec
 
 from sandbox.api import Reply
 from sandbox.behaviour import Request
+from sandbox.lists import LISTS
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -139,13 +140,15 @@ class Handler(BaseHTTPRequestHandler):
 
 def _control(sandbox: Sandbox, request: Request) -> Reply:
     """What another process can ask of the sandbox itself; these requests are not recorded."""
-    match request.method, request.path:
-        case "GET", "/sandbox/runs":
-            return Reply(200, {"data": list(sandbox.runs.values())})
-        case "GET", "/sandbox/requests":
+    match request.method, request.path.removeprefix("/sandbox/"):
+        case "GET", "requests":
             return Reply(200, {"data": list(sandbox.requests)})
-        case "POST", "/sandbox/mutate":
-            random = Random(int(request.query.get("seed", "0")))
-            return Reply(200, {"data": sandbox.mutate(random, int(request.query.get("count", "1")))})
+        case "GET", "credentials":
+            return Reply(200, {"data": sorted(sandbox.credentials)})
+        case "GET", name if name in LISTS:
+            return Reply(200, {"data": list(sandbox.records(name).values())})
+        case "POST", "mutate":
+            random, count = Random(int(request.query.get("seed", "0"))), int(request.query.get("count", "1"))
+            return Reply(200, {"data": sandbox.mutate(random, count, everything="everything" in request.query)})
         case _:
             return Reply(404, {"error": "the sandbox has no such path"})

@@ -71,9 +71,9 @@ class View:
 class Collection:
     """The records behind one list; hold `lock` for anything that takes more than one call."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        """Take the records; of two with one id the last counts."""
-        self.lock = threading.RLock()
+    def __init__(self, records: Iterable[Record], lock: threading.RLock | None = None) -> None:
+        """Take the records; of two with one id the last counts. Collections that change together share a lock."""
+        self.lock = lock or threading.RLock()
         self.version = 0
         self.records = {record.id: record for record in records}
         self._views: dict[Hashable, View] = {}

@@ -63,6 +63,7 @@ class Behaviour:
         date_format: "ms" (10:00:00.000Z), "z" (10:00:00Z), "offset" (10:00:00+00:00), "microseconds"
             (10:00:00.000000Z) or "no_zone" (2026-01-15 10:00:00).
         forbidden: The lists that are answered with 403.
+        refused: Query parameters that are answered with 422, whatever their value.
         archived_parameter: Tasks and templates honour `archived`.
         hide_completed_tasks: Completed tasks are absent from the list of tasks unless a status is asked for.
         completed_word: The status that finds completed tasks: "complete", "completed" or "both".
@@ -104,6 +105,7 @@ class Behaviour:
     date_format: str = "ms"
     always_paged: frozenset[str] = frozenset({"groups", "tags"})
     forbidden: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
     archived_parameter: bool = True
     hide_completed_tasks: bool = False
     completed_word: str = "complete"

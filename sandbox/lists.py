@@ -68,6 +68,8 @@ class ListEndpoint:
 
     def select(self, query: Mapping[str, str], behaviour: Behaviour) -> tuple[tuple[object, ...], Predicate]:
         """A key and the predicate for a query; InvalidQueryError for a value that the API refuses."""
+        for name in behaviour.refused.intersection(query):
+            raise InvalidQueryError(name)
         asked = tuple(sorted((name, value) for name, value in query.items() if name in self.filters and value))
         predicates = [self.filters[name](value) for name, value in asked]
         key, held = (self.scope or self._as_processes)(query, behaviour)

@@ -83,10 +83,31 @@ REFUSALS: dict[str, tuple[int, bytes, tuple[str, ...]]] = {
 @pytest.mark.parametrize(("status", "body", "words"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_a_refusal_fails_at_once(account: Sandbox, status: int, body: bytes, words: tuple[str, ...]) -> None:
     account.faults = [Fault("status", status, body)]
-    result = run_tap(account)
+    result = run_tap(account, runs={"starred": True})
     expect_failure(result, *words)
     assert [request.status for request in result.requests] == [status]
     assert result.states == []
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_order_that_the_api_refuses_is_done_without(account: Sandbox, named: bool) -> None:  # noqa: FBT001
+    """The user has set no order, so it must be no error of the user's."""
+    account.behaviour.refused = frozenset({"sort"})
+    if not named:
+        account.faults = [Fault("status", 422, coded("INVALID"))]
+    first = run_tap(account, page_size=10)
+    assert first.code == 0, first.stderr
+    assert first.ids == account.runs.keys()
+    changed = min(account.runs.values(), key=lambda run: str(run["last_updated"]))["id"]
+    account.touch(changed)
+    second = run_tap(account, page_size=10, state=first.states[-1])
+    assert second.code == 0, second.stderr
+    assert changed in second.ids
+
+
+def test_an_order_of_the_users_that_the_api_refuses_is_an_error(account: Sandbox) -> None:
+    account.behaviour.refused = frozenset({"sort"})
+    expect_failure(run_tap(account, runs={"sort": "colour"}), "422", "'runs.sort'")
 
 
 def test_wrong_credentials_and_organizations_are_told_apart(account: Sandbox) -> None:

@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -63,27 +64,48 @@ class Cap:
         self._sent.append(now)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the server has shown of its limit.
+
+    Attributes:
+        requests: Requests per window, or None while it has shown no limit.
+        seconds: The window's length.
+        proven: Requests per window that went well; `requests` may be a little more, as a try.
+        quiet_since: When it last said something new.
+        step: The share by which to try more.
+    """
+
+    requests: int | None = None
+    seconds: float = 0.0
+    proven: int = 0
+    quiet_since: float = 0.0
+    step: float = _SMALLEST_STEP
+
+
 class Limit:
     """The limit the API shows: so many requests in so many seconds.
 
     It is kept as a sliding window over answers: a request may go out while fewer than `requests` are under way or were
     answered in the last `seconds`. That holds for servers that count in fixed windows and in rolling ones.
-
-    Attributes:
-        requests: Requests a window, or None while the server has shown no limit.
-        seconds: The window's length.
     """
 
     def __init__(self) -> None:
         """Start without a limit."""
-        self.requests: int | None = None
-        self.seconds = 0.0
-        self._proven = 0
+        self._known = _Known()
         self._answers: deque[float] = deque()
-        self._window_began: float | None = None
-        self._answers_since = 0
-        self._quiet_since = 0.0
-        self._step = _SMALLEST_STEP
+        #: When the server's present window began as far as we know, and how many answers came in it.
+        self._window: tuple[float | None, int] = (None, 0)
+
+    @property
+    def requests(self) -> int | None:
+        """Requests per window, or None while the server has shown no limit."""
+        return self._known.requests
+
+    @property
+    def seconds(self) -> float:
+        """The window's length."""
+        return self._known.seconds
 
     def opens_at(self, now: float, under_way: int) -> float:
         """Return when one more request may go out, in seconds on the clock; infinite if not before an answer comes in.
@@ -92,16 +114,15 @@ class Limit:
             now: The time.
             under_way: Requests that are not answered yet.
         """
-        if self.requests is None:
+        if self._known.requests is None:
             return now
-        quiet_windows = _QUIET_WINDOWS if self._step == _SMALLEST_STEP else _QUIET_WINDOWS_ON
-        if now - self._quiet_since > quiet_windows * self.seconds:
-            self._try_more(self.requests, now)
+        known = self._tried_more(self._known, self._known.requests, now)
+        self._known = known
         # What is only tried goes out alone, so that it costs one refusal and not one for every request under way.
-        free = (self._proven if under_way else self.requests) - under_way
+        free = (known.proven if under_way else known.requests or 0) - under_way
         if free <= 0:
             return math.inf
-        return self._answers[-free] + self.seconds + _MARGIN if len(self._answers) >= free else now
+        return self._answers[-free] + known.seconds + _MARGIN if len(self._answers) >= free else now
 
     def note_answer(self, now: float) -> None:
         """Count a request that was answered, or failed, otherwise than by a refusal.
@@ -109,9 +130,9 @@ class Limit:
         Args:
             now: The time.
         """
-        self._window_began = now if self._window_began is None else self._window_began
+        began, answers = self._window
+        self._window = (now if began is None else began, answers + 1)
         self._answers.append(now)
-        self._answers_since += 1
         while self._answers[0] < now - 2 * LONGEST_WAIT:
             self._answers.popleft()
 
@@ -122,20 +143,24 @@ class Limit:
             now: The time.
             reset: When the next request may go out.
         """
-        if self._step > _SMALLEST_STEP:
-            self.requests = self._proven  # too much was tried
-        elif self._answers_since:
-            seconds = max(reset - (now if self._window_began is None else self._window_began), _MARGIN)
+        (began, answers), known = self._window, self._known
+        if known.step > _SMALLEST_STEP:
+            known = replace(known, requests=known.proven)  # too much was tried
+        elif answers:
+            seconds = max(reset - (now if began is None else began), _MARGIN)
             # A window has whole seconds, and so has `Retry-After`, rounded up.
-            self.requests, self.seconds = self._answers_since, math.floor(seconds) or seconds
-            self._proven = self._answers_since
-        self._window_began, self._answers_since = reset, 0
-        self._quiet_since, self._step = now, _SMALLEST_STEP
+            known = replace(known, requests=answers, seconds=math.floor(seconds) or seconds, proven=answers)
+        self._known = replace(known, quiet_since=now, step=_SMALLEST_STEP)
+        self._window = (reset, 0)
 
-    def _try_more(self, requests: int, now: float) -> None:
-        """Allow a little more: the server may by now, or other clients may have gone."""
-        self._proven, self.requests = requests, requests + max(int(requests * self._step), 1)
-        self._quiet_since, self._step = now, min(2 * self._step, _LARGEST_STEP)
+    @staticmethod
+    def _tried_more(known: _Known, requests: int, now: float) -> _Known:
+        """Return a little more than what went well: the server may allow it by now, or other clients may have gone."""
+        quiet_windows = _QUIET_WINDOWS if known.step == _SMALLEST_STEP else _QUIET_WINDOWS_ON
+        if now - known.quiet_since <= quiet_windows * known.seconds:
+            return known
+        more, step = requests + max(int(requests * known.step), 1), min(2 * known.step, _LARGEST_STEP)
+        return replace(known, requests=more, proven=requests, quiet_since=now, step=step)
 
 
 class Pace:
@@ -174,7 +199,7 @@ class Pace:
         self._pause = pause or self._changed.wait
         self._log = log or logging.getLogger(__name__)
         self._announced = self._resume_at = clock()
-        self._under_way = 0
+        self._answered = 0
         self._remaining: int | None = None
 
     def acquire(self) -> None:
@@ -188,7 +213,6 @@ class Pace:
             self.waited += now - started
             self._cap.note_sent(now)
             self.requests += 1
-            self._under_way += 1
 
     def release(self, *, remaining: str | None = None) -> None:
         """Note that a request was answered, or failed, otherwise than by a refusal.
@@ -197,10 +221,8 @@ class Pace:
             remaining: The answer's `X-RateLimit-Remaining`, if any.
         """
         with self._changed:
-            self._under_way -= 1
             self.limit.note_answer(self._clock())
-            self._remaining = int(remaining) if remaining and remaining.isdecimal() else None
-            self._changed.notify_all()
+            self._note_answered(int(remaining) if remaining and remaining.isdecimal() else None)
 
     def refused(self, retry_after: float | None) -> None:
         """Note a 429, and learn from it.
@@ -210,21 +232,25 @@ class Pace:
         """
         with self._changed:
             now = self._clock()
-            self._under_way -= 1
             self.refusals += 1
             reset = now + min(max(DEFAULT_WAIT if retry_after is None else retry_after, _MARGIN), LONGEST_WAIT)
             if now >= self._resume_at:  # the first refusal of this window: the others say the same again
                 self.limit.learn(now, reset)
             self._resume_at = max(self._resume_at, reset)
-            self._remaining = None
-            self._changed.notify_all()
+            self._note_answered(None)
+
+    def _note_answered(self, remaining: int | None) -> None:
+        self._answered += 1
+        self._remaining = remaining
+        self._changed.notify_all()
 
     def _opens_at(self, now: float) -> float:
         opens_at = max(self._resume_at, self._cap.opens_at())
         if opens_at > now:
             return opens_at
-        spent = self._remaining is not None and 0 < self._under_way >= self._remaining
-        return math.inf if spent else self.limit.opens_at(now, self._under_way)
+        under_way = self.requests - self._answered
+        spent = self._remaining is not None and 0 < under_way >= self._remaining
+        return math.inf if spent else self.limit.opens_at(now, under_way)
 
     def _announce(self, now: float, opens_at: float) -> None:
         """Say once how long requests have to wait, if it is long."""

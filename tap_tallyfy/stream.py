@@ -299,10 +299,6 @@ class ListStream(RESTStream[Window], ABC):
         errors.check(response, self.name)
 
     @override
-    def response_error_message(self, response: requests.Response) -> str:
-        return errors.explain(response, self.name)
-
-    @override
     def parse_response(self, response: requests.Response) -> Iterable[Record]:
         records, _ = self.read_body(response)
         return records

@@ -265,7 +265,7 @@ def test_a_token_is_renewed_when_its_time_comes_without_a_refusal(account: Sandb
         assert 1 < told.requests < len(result.lists)
 
 
-@pytest.mark.parametrize("expires_in", [b"null", b"0.5", b'"3600"', b"[]"])
+@pytest.mark.parametrize("expires_in", [b"null", b"0.5", b'"3600"', b"[]", b"-5"])
 def test_the_life_of_a_token_may_be_missing_or_odd(account: Sandbox, expires_in: bytes) -> None:
     with token_server() as told:
         told.last = (200, b'{"access_token": "%s", "expires_in": %s}' % (account.access_token.encode(), expires_in))

@@ -77,6 +77,36 @@ def test_a_state_made_by_hand_is_used(sandbox: Sandbox) -> None:
     assert result.ids == changed != set()
 
 
+def test_a_bookmark_of_the_future_is_not_used(sandbox: Sandbox) -> None:
+    """It would skip all changes for years."""
+    value = "2999-01-01T00:00:00.000Z"
+    state = {"bookmarks": {"runs": {"replication_key": "last_updated", "replication_key_value": value}}}
+    result = run_tap(sandbox, state=state)
+    assert result.ids == sandbox.runs.keys()
+    assert "lies in the future" in result.stderr
+    assert result.states[-1]["bookmarks"]["runs"]["replication_key_value"] < value
+
+
+@pytest.mark.parametrize("start_date", [None, 17, [], "2025-01-01T00:00:00"])
+def test_a_state_may_hold_anything_as_its_start_date(sandbox: Sandbox, start_date: object) -> None:
+    state = run_tap(sandbox).states[-1]
+    state["bookmarks"]["runs"]["start_date"] = start_date
+    result = run_tap(sandbox, state=state)
+    assert result.code == 0, result.stderr
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_run_dated_in_the_future_hides_no_change(tells: bool) -> None:  # noqa: FBT001
+    """Without the server's clock, the newest date on the first page must stand in for it."""
+    with Sandbox(runs=300, seed=3, behaviour=Behaviour(date_header=tells)) as sandbox:
+        sandbox.create(last_updated="2057-09-09T00:00:00.000Z")
+        state = run_tap(sandbox).states[-1]
+        changed = {sandbox.touch(identity)["id"] for identity in sorted(sandbox.runs)[::9]}
+        result = run_tap(sandbox, state=state)
+        assert result.code == 0, result.stderr
+        assert changed <= result.ids
+
+
 def lists_of(sandbox: Sandbox) -> list[int]:
     """Return how long the account's two lists are."""
     archived = sum(run["archived_at"] is not None for run in sandbox.runs.values())

@@ -34,8 +34,8 @@ _ASSIGNEES: Final[Mapping[str, Sequence[str]]] = {
     "guests": ("full_name", "email"),
     "groups": ("name", "id"),
 }
-_EMPTY: Final = (None, "", [], {})
-_NOT_CHOSEN: Final = (False, 0, "0", "false")
+_EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
+_NOT_CHOSEN: Final[tuple[object, ...]] = (False, 0, "0", "false")
 
 
 def task_answers(task: Record) -> Iterator[Record]:

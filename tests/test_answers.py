@@ -50,7 +50,7 @@ def answer(sent: bytes | str) -> tuple[str | None, str | None]:
         # text, textarea, email, date, radio
         ('"text"', "text"),
         ('" "', " "),
-        (r'"two\nlines, \u00e9 \"quoted\""', 'two\nlines, é "quoted"'),
+        (r'"two\nlines, é \"quoted\""', 'two\nlines, é "quoted"'),
         ('"a@b.com"', "a@b.com"),
         ('"2025-01-15T10:00:00.000Z"', "2025-01-15T10:00:00.000Z"),
         ('"[]"', "[]"),
@@ -110,7 +110,7 @@ def answer(sent: bytes | str) -> tuple[str | None, str | None]:
     ],
 )
 def test_an_answer(sent: str, value: str | None) -> None:
-    assert answer(sent) == (value, compact(json.loads(sent)) if "." not in sent and "E" not in sent else sent)
+    assert answer(sent) == (value, sent)
 
 
 @pytest.mark.parametrize(
@@ -413,7 +413,7 @@ RECORDS = st.fixed_dictionaries({}, optional=dict.fromkeys(("id", "taskdata", "p
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
-def rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def all_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for make in (task_answers, kickoff_answers, form_fields):
         yield from make(record)
 
@@ -430,15 +430,15 @@ def files_with_links(value: Any) -> bool:
 @given(RECORDS)
 def test_any_json_becomes_rows(record: dict[str, Any]) -> None:
     before = copy.deepcopy(record)
-    parsed = list(rows(record))
+    parsed = list(all_rows(record))
     assert record == before
-    as_sent = {name: msgspec.Raw(ENCODER.encode(value)) for name, value in record.items() if name != EXTRA}
-    if "id" in record:
-        as_sent["id"] = record["id"]
-    if EXTRA in record:
-        as_sent[EXTRA] = record[EXTRA]
-    if all(record.get(name) is not None for name in as_sent):
-        assert ENCODER.encode(list(rows(as_sent))) == ENCODER.encode(parsed)
+    as_sent = {
+        name: msgspec.Raw(ENCODER.encode(value))
+        if name in {"taskdata", "prerun", "steps"} and value is not None
+        else value
+        for name, value in record.items()
+    }
+    assert ENCODER.encode(list(all_rows(as_sent))) == ENCODER.encode(parsed)
     for row in parsed:
         if "field_id" in row:
             assert isinstance(row["value"], str | None)

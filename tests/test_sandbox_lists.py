@@ -410,7 +410,7 @@ FILTERS: list[tuple[str, Json, Callable[[Json, Json], bool]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "query", "matches"), FILTERS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("name", "query", "matches"), FILTERS, ids=[f"{name} {query}" for name, query, _ in FILTERS])
 def test_a_filter_returns_exactly_what_matches(
     company: Sandbox, name: str, query: Json, matches: Callable[[Json, Json], bool]
 ) -> None:

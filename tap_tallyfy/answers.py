@@ -44,7 +44,7 @@ def task_answers(task: Record) -> Iterator[Record]:
     Args:
         task: A task as the decoder hands it on.
     """
-    for field_id, answer in _answers(_sent(task, "taskdata")):
+    for field_id, answer in _answers(sent(task, "taskdata")):
         yield {
             "run_id": task.get("run_id"),
             "task_id": task.get("id"),
@@ -62,7 +62,7 @@ def kickoff_answers(run: Record) -> Iterator[Record]:
     Args:
         run: A process as the decoder hands it on.
     """
-    for field_id, answer in _answers(_sent(run, "prerun")):
+    for field_id, answer in _answers(sent(run, "prerun")):
         yield {
             "run_id": run.get("id"),
             "checklist_id": run.get("checklist_id"),
@@ -78,14 +78,14 @@ def form_fields(checklist: Record) -> Iterator[Record]:
     Args:
         checklist: A template as the decoder hands it on, with its steps.
     """
-    yield from _field_rows(_sent(checklist, "prerun"), checklist.get("id"), None)
-    for step in _items(_sent(checklist, "steps")):
+    yield from _field_rows(sent(checklist, "prerun"), checklist.get("id"), None)
+    for step in items_of(sent(checklist, "steps")):
         if isinstance(step, dict):
             yield from _field_rows(step.get("captures"), checklist.get("id"), _simple_text(step.get("id")))
 
 
 def _field_rows(definitions: object, checklist_id: object, step_id: str | None) -> Iterator[Record]:
-    for definition in _items(definitions):
+    for definition in items_of(definitions):
         if isinstance(definition, dict) and (field_id := _simple_text(definition.get("id"))):
             yield {
                 "id": field_id,
@@ -98,8 +98,13 @@ def _field_rows(definitions: object, checklist_id: object, step_id: str | None) 
 # What was sent
 
 
-def _sent(record: Record, name: str) -> object:
-    """Return a nested value of a record; one that fits no column is in `_extra`."""
+def sent(record: Record, name: str) -> object:
+    """Return a nested value of a record; one that fits no column is in `_extra`.
+
+    Args:
+        record: A record as the decoder hands it on.
+        name: The field.
+    """
     value, extra = record.get(name), record.get(EXTRA)
     return extra.get(name) if value is None and isinstance(extra, dict) else value
 
@@ -116,8 +121,12 @@ def _answers(form: object) -> Iterator[tuple[str, object]]:
                 yield field_id, _answer_of(field)
 
 
-def _items(value: object) -> Iterable[object]:
-    """Return what an array holds that may arrive as `{"data": [...]}`."""
+def items_of(value: object) -> Iterable[object]:
+    """Return what an array holds that may arrive as `{"data": [...]}`.
+
+    Args:
+        value: Any JSON, parsed or as it was sent.
+    """
     value = _parsed(value)
     value = value.get("data") if isinstance(value, dict) else value
     return value if isinstance(value, list) else []
@@ -205,7 +214,7 @@ def _choice(choice: Record) -> str | None:
 
 def _assignees(form: Record) -> str | None:
     """Return the names of those that a form assigns; where only an ID was sent, that."""
-    people = [(person, names) for group, names in _ASSIGNEES.items() for person in _items(form.get(group))]
+    people = [(person, names) for group, names in _ASSIGNEES.items() for person in items_of(form.get(group))]
     return _joined(_name(person, names) for person, names in people)
 
 

@@ -44,7 +44,11 @@ _PASSING: Final = (
 
 
 class Client:
-    """What all streams of a tap share: one session, one token, one pace. Safe to use from several threads."""
+    """What all streams of a tap share: one session, one token, one pace. Safe to use from several threads.
+
+    Attributes:
+        has_answered: Whether the API has let this token read any list.
+    """
 
     def __init__(self, config: Mapping[str, Any], log: logging.Logger) -> None:
         """Connect to nothing yet.
@@ -53,6 +57,7 @@ class Client:
             config: The tap's settings.
             log: Where to say what is tried again, and what waits.
         """
+        self.has_answered = False
         self._config = config
         self._log = log
 

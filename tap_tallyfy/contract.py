@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from singer_sdk.schema.source import OpenAPISchema, StreamSchema
 
@@ -15,12 +16,21 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from singer_sdk import Stream
 
     JsonSchema = dict[str, Any]
 
-#: What the tap adds to every record: the fields and values that fit no column, as the API sent them.
-EXTRA = "_extra"
+#: What the tap adds to every record: whose it is, and the fields and values that fit no column, as the API sent them.
+ORG_ID: Final = "org_id"
+EXTRA: Final = "_extra"
+_ORG_ID_COLUMN: Final = {"type": "string", "description": "ID of the organization."}
+_EXTRA_COLUMN: Final = {
+    "type": ["object", "null"],
+    "description": "What the API sent that fits no other column, by field name.",
+    "additionalProperties": True,
+}
 
 _HERE = Path(__file__).parent
 # In a wheel the folder lies inside the package, in a checkout beside it.
@@ -68,13 +78,48 @@ class Contract(OpenAPISchema[str]):
         asked_with = self.query_parameters(path).get("with", {})
         return frozenset(asked_with.get("schema", {}).get("items", {}).get("enum", ()))
 
+    def columns(self, key: str) -> dict[str, JsonSchema]:
+        """Return the properties of a record, related data among them, each of one type.
+
+        Args:
+            key: A path of the document, or the name of a component or of a row.
+        """
+        properties: dict[str, JsonSchema] = copy.deepcopy(self.get_schema(key)["properties"])
+        for property_ in properties.values():
+            _keep_main_type(property_)
+        return properties
+
+    def credentials(self, key: str) -> frozenset[str]:
+        """Return the properties of a record that open something to whoever has them.
+
+        Args:
+            key: As for `columns`.
+        """
+        return frozenset(name for name, described in self._properties(key) if described.get("x-credential"))
+
+    def second_names(self, key: str) -> dict[str, str]:
+        """Return the names that some servers have for a property, and what the others call it.
+
+        Args:
+            key: As for `columns`.
+        """
+        return {name: described["x-same-as"] for name, described in self._properties(key) if "x-same-as" in described}
+
+    def _properties(self, key: str) -> Iterable[tuple[str, JsonSchema]]:
+        return self.get_schema(key)["properties"].items()  # type: ignore[no-any-return]
+
     @override
     def get_unresolved_schema(self, key: str) -> JsonSchema:
+        if key in _ROWS:
+            return _ROWS[key]
+        if not key.startswith("/"):
+            return dict(self.spec["components"]["schemas"][key])
         envelope = self.operation(key)["responses"]["200"]["content"]["application/json"]["schema"]
         return dict(envelope["properties"]["data"]["items"])
 
 
-CONTRACT = Contract(_SCHEMAS / "openapi.json")
+_ROWS: Final[dict[str, JsonSchema]] = json.loads((_SCHEMAS / "rows.json").read_text(encoding="utf-8"))
+CONTRACT: Final = Contract(_SCHEMAS / "openapi.json")
 
 
 def _keep_main_type(schema: JsonSchema) -> None:
@@ -90,22 +135,22 @@ def _keep_main_type(schema: JsonSchema) -> None:
 
 
 class RecordSchema(StreamSchema[str]):
-    """The JSON schema of a stream's records, from the contract of its path."""
+    """The JSON schema of a stream's records, from the contract of its path or its rows."""
 
     @override
     def get_stream_schema(self, stream: Stream, stream_class: type[Stream]) -> JsonSchema:
-        path: str = getattr(stream, "path")  # noqa: B009 - the SDK declares it on HTTP streams only
-        schema = copy.deepcopy(self.schema_source.get_schema(path, key_properties=stream.primary_keys))
-        asked = stream.config.get(stream.name, {}).get("with", ())
-        for name in CONTRACT.related(path).difference(asked):
-            schema["properties"].pop(name, None)
-        for property_ in schema["properties"].values():
-            _keep_main_type(property_)
-        schema["properties"][EXTRA] = {
-            "type": ["object", "null"],
-            "description": "What the API sent that fits no other column, by field name.",
-            "additionalProperties": True,
-        }
+        key: str = getattr(stream, "row", None) or getattr(stream, "path")  # noqa: B009 - not all streams have both
+        hidden = {*CONTRACT.credentials(key), *CONTRACT.second_names(key)}
+        if key.startswith("/"):
+            hidden |= CONTRACT.related(key).difference(stream.config.get(stream.name, {}).get("with", ()))
+        columns = {ORG_ID: dict(_ORG_ID_COLUMN), **getattr(stream, "further_columns", {})}
+        columns |= {name: column for name, column in CONTRACT.columns(key).items() if name not in hidden}
+        for name in stream.primary_keys:
+            kinds = columns[name]["type"]
+            columns[name]["type"] = kinds if isinstance(kinds, str) else kinds[0]
+        if key not in _ROWS:
+            columns[EXTRA] = dict(_EXTRA_COLUMN)
+        schema = {"type": "object", "properties": columns, "required": list(stream.primary_keys)}
         # The SDK reads the schema once a record; kept on the stream it shadows this descriptor.
         stream.__dict__["schema"] = schema
         return schema

@@ -47,6 +47,15 @@ def without_credentials(value: object) -> object:
         return None
 
 
+def may_hold_credentials(body: bytes) -> bool:
+    """Return whether there may be anything to remove from an answer.
+
+    Args:
+        body: JSON as it was sent.
+    """
+    return _count_names(body) > 0
+
+
 def _stripped(value: object) -> object:
     if isinstance(value, dict):
         return {name: _stripped(part) for name, part in value.items() if not _is_credential(name, value)}

@@ -97,11 +97,15 @@ class RecordDecoder:
         Args:
             row: One object as parsed from an answer.
         """
-        for name in self._wrapped:
-            value = row.get(name)
-            if isinstance(value, dict) and "data" in value and value.keys() <= {"data", "meta"}:
-                row[name] = value["data"]
-        return self.normalise(row)
+        return self.normalise(self.unwrapped(row))
+
+    def unwrapped(self, row: Record) -> Record:
+        """Return an object without the wrapping of its related data.
+
+        Args:
+            row: One object as parsed from an answer.
+        """
+        return {name: _inside(value) if name in self._wrapped else value for name, value in row.items()}
 
     def _record(self, raw: msgspec.Raw) -> Record:
         try:
@@ -247,6 +251,12 @@ def _checked(schema: Mapping[str, Any], *, empty: bool = False) -> _TypeForm:
     else:
         type_ = _UsualDateTime if schema.get("format") == "date-time" else _SCALARS[kind]
     return type_ | None if nullable else type_
+
+
+def _inside(value: object) -> object:
+    """Return what is inside `{"data": ...}`."""
+    is_wrapped = isinstance(value, dict) and "data" in value and value.keys() <= {"data", "meta"}
+    return value["data"] if is_wrapped else value  # type: ignore[index] # checked in the line above
 
 
 def _unwrapped(raw: msgspec.Raw) -> msgspec.Raw:

@@ -20,6 +20,13 @@ _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 _NOT_JSON: Final = (ValueError, RecursionError, InvalidOperation)
 
 
+_NO_ENDPOINT: Final = "ENDPOINT_NOT_FOUND"
+
+
+class RefusedListError(FatalAPIError):
+    """The token's user may not read a list."""
+
+
 class RefusedFilterError(FatalAPIError):
     """The API refuses a query parameter.
 
@@ -64,6 +71,7 @@ def check(response: requests.Response, stream: str) -> None:
     Raises:
         RetriableAPIError: If it may well be another one the next time.
         RefusedFilterError: If the API refuses a query parameter.
+        RefusedListError: If it does not let the token read the list.
         FatalAPIError: If it refuses otherwise.
     """
     status = response.status_code
@@ -74,6 +82,8 @@ def check(response: requests.Response, stream: str) -> None:
         raise RetriableAPIError(sentence, response)
     if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
         raise RefusedFilterError(sentence, _refused_fields(response))
+    if status in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND} and _code(response) != _NO_ENDPOINT:
+        raise RefusedListError(sentence)
     raise FatalAPIError(sentence)
 
 
@@ -92,8 +102,8 @@ def explain(response: requests.Response, stream: str) -> str:  # noqa: PLR0911 -
             " logs out, and after 6 months), or check 'client_id' and 'client_secret'."
         )
     if status == HTTPStatus.FORBIDDEN:
-        return f"{what}: the token's user may not read this; use a token of a user who can see the processes."
-    if status == HTTPStatus.NOT_FOUND and code == "ENDPOINT_NOT_FOUND":
+        return f"{what}: the token's user may not read this; use the token of a user who may, or deselect '{stream}'."
+    if status == HTTPStatus.NOT_FOUND and code == _NO_ENDPOINT:
         return f"{what} ({code}): there is no such endpoint; check 'api_url'."
     if status == HTTPStatus.NOT_FOUND:
         return f"{what}{f' ({code})' if code else ''}: there is no such organization for this token; check 'org_id'."

@@ -82,6 +82,15 @@ class Seen:
         """Return whether the present list has shown this record."""
         return self.identity(record) in self._ids
 
+    def knows(self, record: Record) -> bool:
+        """Return whether any list has shown a record.
+
+        Args:
+            record: A normalised record.
+        """
+        key = self.identity(record)
+        return key in self._ids or any(key in ids for ids in self._earlier)
+
     def is_settled(self, record: Record) -> bool:
         """Return whether a record has been the same on every page of this sync.
 
@@ -97,8 +106,7 @@ class Seen:
         Args:
             record: A normalised record.
         """
-        key = self.identity(record)
-        known = key in self._ids or any(key in ids for ids in self._earlier)
+        key, known = self.identity(record), self.knows(record)
         self._ids.add(key)
         if self.is_settled(record):
             return not known

@@ -31,7 +31,7 @@ BOTTOM: Final = ""
 
 #: How many pages in a row may bring a part no further.
 _PATIENCE: Final = 40
-#: What a page counts for that is short although the API says that the list goes on: it will hardly say otherwise.
+#: How many a page counts for that joins and yet shows nothing below: so will the next one, but for a change.
 _DOUBTFUL: Final = 10
 
 
@@ -146,8 +146,7 @@ class ListPaginator:
             # A part that begins at the bottom has nothing of its own: the one above it reads to the end.
             self.ended = self.top == BOTTOM or ends
         self._next = self._behind(page, keys) if joins else self._further_up(page)
-        doubtful = joins and page.count < page.window.size
-        self._idle = 0 if self.ended or self.value < before else self._idle + (_DOUBTFUL if doubtful else 1)
+        self._idle = 0 if self.ended or self.value < before else self._idle + (_DOUBTFUL if joins else 1)
         if self._idle > _PATIENCE:
             msg = "it changes too fast, or the API announces more records than it shows"
             raise UnreadableError(msg)

@@ -18,9 +18,6 @@ class Progress:
     """Counts what one stream's sync does.
 
     Attributes:
-        received: Records received, repeated ones included.
-        emitted: Records handed on.
-        unchanged: Records received for the first time and not handed on: older than the bookmark, or excluded.
         pages: Pages received.
     """
 
@@ -41,7 +38,7 @@ class Progress:
             from tqdm import tqdm  # noqa: PLC0415 - costs start-up time, and most runs have no terminal
 
             self._bar = tqdm(desc=stream.name, unit=" records", leave=False)
-        self.received = self.emitted = self.unchanged = self.pages = 0
+        self.pages = 0
 
     def page(self, page: Page, source: object) -> None:
         """Count a page, and say how far the sync is if it is time to.
@@ -50,7 +47,6 @@ class Progress:
             page: The page.
             source: The list that it is one of; a stream's lists have a length each.
         """
-        self.received += page.count
         self.pages += 1
         self._totals[source] = page.pagination.total
         done, total = len(self._seen), self._total()
@@ -84,13 +80,9 @@ class Progress:
             self._bar.close()
         pace = self._stream.client.pace
         self._stream.logger.info(
-            "%s: %d received, %d emitted, %d unchanged, %d repeated; %d requests, %d refused for the rate limit,"
-            " %.1f s waited, %.1f s in all.",
+            "%s: %d read; %d requests, %d refused for the rate limit, %.1f s waited, %.1f s in all.",
             self._stream.name,
-            self.received,
-            self.emitted,
-            self.unchanged,
-            self.received - self.emitted - self.unchanged,
+            len(self._seen),
             pace.requests - self._requests_before,
             pace.refusals,
             pace.waited,

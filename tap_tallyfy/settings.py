@@ -130,7 +130,7 @@ _OWN: Final[Mapping[str, Mapping[str, Any]]] = {
         "type": "string",
         "enum": ["include", "exclude", "only"],
         "default": "include",
-        "description": "Whether to read archived processes, which the API leaves out of its default list.",
+        "description": "Whether to read archived records, which the API leaves out of its default list.",
     }
 }
 _PAGING: Final = frozenset({"page", "per_page"})
@@ -144,6 +144,7 @@ def settings_schema(streams: Iterable[type[ListStream]]) -> dict[str, Any]:
     """
     schema: dict[str, Any] = {**_COMMON.to_dict(), "additionalProperties": False}
     for stream in streams:
+        parameters = CONTRACT.query_parameters(stream.path)
         schema["properties"][stream.name] = {
             "type": "object",
             "title": stream.name.capitalize(),
@@ -151,8 +152,8 @@ def settings_schema(streams: Iterable[type[ListStream]]) -> dict[str, Any]:
             "additionalProperties": False,
             "properties": {
                 name: _property(name, parameter)
-                for name, parameter in CONTRACT.query_parameters(stream.path).items()
-                if name not in _PAGING
+                for name, parameter in parameters.items()
+                if name not in _PAGING | stream.decided
             },
         }
     return schema

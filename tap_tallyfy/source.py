@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -32,10 +32,12 @@ class Listing:
     Attributes:
         forms: Query parameters, in the forms that different servers understand, best first.
         archived: Whether it holds archived records, and only those.
+        fields: What its records are, where they do not say so.
     """
 
     forms: Sequence[Mapping[str, str]] = ({},)
     archived: bool = False
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 DEFAULT: Final = Listing()
@@ -172,6 +174,7 @@ class ListSource:
 
     def _noted(self, page: Page) -> Page:
         self._progress.page(page, self)
+        self._stream.client.has_answered = True
         return page
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from abc import ABC
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
 from jsonschema import Draft202012Validator
 from singer_sdk.exceptions import FatalAPIError, FatalSyncError
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -17,13 +14,17 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 
 from tap_tallyfy import errors
-from tap_tallyfy.contract import CONTRACT, RecordSchema
+from tap_tallyfy.contract import CONTRACT, EXTRA, ORG_ID, RecordSchema
+from tap_tallyfy.credentials import may_hold_credentials, without_credentials
 from tap_tallyfy.decoder import RecordDecoder
+from tap_tallyfy.errors import RefusedFilterError
 from tap_tallyfy.evidence import Seen, SortEvidence
-from tap_tallyfy.page import Window
+from tap_tallyfy.family import Family
+from tap_tallyfy.member import Member
+from tap_tallyfy.page import UnreadableError, Window
 from tap_tallyfy.paginator import Order
 from tap_tallyfy.progress import Progress
-from tap_tallyfy.records import Misfit, date_time, earlier, json_type, now, second
+from tap_tallyfy.records import json_type, second
 from tap_tallyfy.source import DEFAULT, Listing, ListSource, is_archived
 from tap_tallyfy.walk import Walk
 
@@ -33,7 +34,7 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import requests
     from singer_sdk import Tap
@@ -42,15 +43,11 @@ if TYPE_CHECKING:
     from tap_tallyfy.client import Client
     from tap_tallyfy.page import Record
 
-#: Settings under a stream's name that are no query parameters of that meaning, or do not change which records match.
-_NO_FILTERS = frozenset({"archived", "sort", "without_pagination"})
 _REPORTED = 10
-#: How much this machine's clock may differ from the API's, in seconds.
-_CLOCKS_DIFFER = 86_400
 _TOP_LEVEL = len(("properties", "name"))
 
 
-class ListStream(RESTStream[Window], ABC):
+class ListStream(Member, RESTStream[Window]):
     """A stream over one list endpoint.
 
     A subclass is a declaration: its name, its path in the contract, and what sets its list apart.
@@ -59,7 +56,7 @@ class ListStream(RESTStream[Window], ABC):
     name: str = ""
     path: str = ""
     schema: ClassVar[Any] = RecordSchema(CONTRACT)
-    primary_keys = ("id",)
+    primary_keys = ("org_id", "id")
     replication_key: str | None = None
     # `Normaliser` has made every record valid already.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
@@ -69,14 +66,24 @@ class ListStream(RESTStream[Window], ABC):
     by_change: ClassVar[Sequence[Order]] = ()
     #: Orders by a date that never changes, best first; one is asked for only where records have its field.
     by_creation: ClassVar[Sequence[Order]] = (Order("-created_at", "created_at"),)
+    #: The lists that make up the stream, but for that of archived records.
+    lists: ClassVar[Sequence[Listing]] = (DEFAULT,)
+    #: Query parameters that must not show records which those lists leave out: each is tried, and read if it does.
+    doubts: ClassVar[Sequence[Mapping[str, str]]] = ()
     #: The list of archived records, where the default list leaves them out.
     archived: ClassVar[Listing | None] = None
     #: Query parameters that are always sent.
     parameters: ClassVar[Mapping[str, str]] = {}
+    #: Related data that is always asked for.
+    always_with: ClassVar[Sequence[str]] = ()
+    #: Query parameters that are no settings, since the tap has to decide them.
+    decided: ClassVar[frozenset[str]] = frozenset()
     #: The query parameter that sorts.
     sort_parameter: ClassVar[str] = "sort"
     #: What asks for the list in one answer; empty where nothing does.
     whole_parameters: ClassVar[Mapping[str, str]] = {"without_pagination": "true"}
+    #: Whether one whole answer is the best way to read the list.
+    whole_first: ClassVar[bool] = False
     #: Where the pages of a list come from, and what reads it completely.
     source_type: ClassVar[type[ListSource]] = ListSource
     walk_type: ClassVar[type[Walk]] = Walk
@@ -89,141 +96,128 @@ class ListStream(RESTStream[Window], ABC):
             client: What sends the requests of all streams.
         """
         self.client = client
+        self.family = Family(self)
         super().__init__(tap)
 
-    # Settings
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The settings under the stream's own name."""
-        settings: Mapping[str, Any] = self.config.get(self.name, {})
-        return settings
-
-    @cached_property
-    def filters(self) -> Mapping[str, Any]:
-        """The settings that are sent as they are, under the API's own names."""
-        return {name: value for name, value in self.settings.items() if name not in _NO_FILTERS}
+    # Lists
 
     @property
     def listings(self) -> Sequence[Listing]:
         """The lists that make up the stream: archived records may have one of their own."""
         status, wanted = self.filters.get("status"), self.settings.get("archived", "include")
         if self.archived is None:
-            return (DEFAULT,)
+            return self.lists
         if status == "archived":
             return (self.archived,)
         if wanted == "only":
             return (self.archived if status is None else replace(self.archived, forms=({"archived": "only"},)),)
-        return (DEFAULT, self.archived) if wanted == "include" and status is None else (DEFAULT,)
-
-    @property
-    def fingerprint(self) -> str:
-        """What a bookmark depends on, as a hash: under other filters it would skip records they let in."""
-        depends_on = {
-            "org_id": self.config["org_id"],
-            "archived": self.settings.get("archived", "include"),
-            **{name: _ids_as_text(value) for name, value in self.filters.items()},
-        }
-        return hashlib.sha256(msgspec.json.encode(depends_on, order="deterministic")).hexdigest()[:16]
-
-    # State
-
-    def check_state(self, state: dict[str, Any]) -> None:
-        """Forget a bookmark that was made under other settings, and say so.
-
-        Args:
-            state: The stream's part of the state; changed in place.
-        """
-        bookmark = state.get("replication_key_value")
-        if not bookmark:
-            return
-        why = ""
-        if state.get("filters", self.fingerprint) != self.fingerprint:
-            why = f"was made under other settings than 'org_id' and '{self.name}' now have"
-        elif self._start < str(state.get("start_date") or self._start):
-            why = "was made under a later 'start_date'"
-        elif earlier(str(bookmark), _CLOCKS_DIFFER) > now():
-            why = "lies in the future"
-        if why:
-            self.logger.warning("The bookmark of '%s' %s; the stream starts over.", self.name, why)
-            for key in ("replication_key", "replication_key_value", "sort"):
-                state.pop(key, None)
-
-    @override
-    def compare_start_date(self, value: str, start_date_value: str) -> str:
-        return max(date_time(value) or "", date_time(start_date_value) or "")
-
-    @override
-    def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        """Return none: this machine's clock may be wrong by hours, so the server's is noted when it is known."""
-
-    @property
-    def _start(self) -> str:
-        """The second of `start_date`, or `""` where there is none."""
-        return second(date_time(self.config.get("start_date")))
-
-    def _bookmark(self, context: Context | None) -> str:
-        """Return the date-time from which on changes have not been read, or `""`.
-
-        Raises:
-            FatalSyncError: If the state's bookmark is no date-time.
-        """
-        try:
-            return date_time(self.get_starting_replication_key_value(context)) or ""
-        except Misfit:
-            msg = f"The bookmark of '{self.name}' in the state is no date-time; remove it to start over."
-            raise FatalSyncError(msg) from None
-
-    def limit_bookmark(self, clock: str, context: Context | None) -> None:
-        """Let the bookmark not pass the server's clock at the first page: later changes may be read next time only.
-
-        Args:
-            clock: A date-time.
-            context: The partition, if any.
-        """
-        if self.replication_method != "FULL_TABLE":
-            self.state_manager.write_replication_key_signpost(clock, context=context)
+        return (*self.lists, self.archived) if wanted == "include" and status is None else self.lists
 
     # Records
 
     @override
     def request_records(self, context: Context | None) -> Iterable[Record]:
-        bookmark = self._bookmark(context)
-        # A replica may have shown changes late, and transactions may have been committed late.
-        floor = max(earlier(bookmark, self.config["lookback_seconds"]), self._start)
-        seen = Seen(self.primary_keys[-1], bookmark=bookmark, lookback=self.config["lookback_seconds"])
+        return self.family.rows(self, context)
+
+    @override
+    def rows(self, record: Record, floor: str) -> Iterator[Record]:
+        if self.is_new(record, floor):
+            yield {name: value for name, value in record.items() if name not in self._borrowed}
+
+    def is_new(self, record: Record, floor: str) -> bool:
+        """Return whether a record is to be handed on: it may have changed since, and is not to be left out.
+
+        Args:
+            record: A record of the list, normalised.
+            floor: The second before which all changes are known, or `""`.
+        """
+        changed_at = second(self.changed_at(record))
+        excluded = self.settings.get("archived") == "exclude" and is_archived(record)
+        return not excluded and not (changed_at and changed_at < floor)
+
+    def normalise(self, row: Record) -> Record:
+        """Return a record of what the API nests in another one.
+
+        Args:
+            row: An object as parsed from an answer.
+        """
+        return self._decoder.record(row)
+
+    def changed_at(self, record: Record) -> str | None:
+        """Return when a record changed last, as far as it says.
+
+        Args:
+            record: A record of the list, normalised.
+        """
+        changed_at: str | None = record.get("last_updated")
+        return changed_at
+
+    def nothing_seen(self, context: Context | None) -> Seen:
+        """Return what a sync has seen at its beginning.
+
+        Args:
+            context: The partition, if any.
+        """
+        bookmark = self.bookmark(context) if self.replication_key else ""
+        return Seen(self.primary_keys[-1], bookmark=bookmark, lookback=self.config["lookback_seconds"])
+
+    def read(self, seen: Seen, floor: str, context: Context | None) -> Iterator[Record]:
+        """Yield every record of the list that is new to this sync, or changed since it was yielded.
+
+        Args:
+            seen: What this sync has seen.
+            floor: The second before which all changes are known, or `""` to read everything.
+            context: The partition, if any.
+
+        Raises:
+            FatalAPIError: If the API refuses, or does not answer after all tries.
+            FatalSyncError: If it cannot be shown that nothing was missed.
+        """
         state = self.get_context_state(context)
-        state.update(filters=self.fingerprint, start_date=self._start)
         proven = state.pop("sort", None)
-        excluded = self.settings.get("archived") == "exclude"
         progress = Progress(self, seen)
         for listing in self.listings:
             seen.next_list()
             orders = {order: SortEvidence(proven=order.sort == proven) for order in self._usable(self.by_change)}
-            walk = self.walk_type(
-                self.source_type(self, listing, progress),
-                seen,
-                size=self.config["page_size"],
-                floor=floor,
-                by_change=dict(sorted(orders.items(), key=lambda each: not each[1].proven)),
-                by_creation=self._usable(self.by_creation),
-                whole_first=bool(self.settings.get("without_pagination")),
-                concurrency=self.config["concurrency"],
-                log=self.logger,
-            )
-            for record in walk:
-                changed_at = second(record.get("last_updated"))
-                if (changed_at and changed_at < floor) or (excluded and is_archived(record)):
-                    progress.unchanged += 1
-                else:
-                    progress.emitted += 1
-                    yield record
+            yield from self._walk(listing, seen, floor, orders, progress)
             proven = next((order.sort for order, evidence in orders.items() if evidence.proven), proven)
+            for doubt in self._doubts(listing):
+                if self._shows_unread(doubt, seen, progress):
+                    yield from self._walk(doubt, seen, floor, {}, progress)
         if proven:
             state["sort"] = proven
-        self.limit_bookmark(seen.clock, context)
         self._report_misfits()
         progress.finish()
+
+    def _walk(
+        self, listing: Listing, seen: Seen, floor: str, orders: Mapping[Order, SortEvidence], progress: Progress
+    ) -> Iterator[Record]:
+        walk = self.walk_type(
+            self.source_type(self, listing, progress),
+            seen,
+            size=self.config["page_size"],
+            floor=floor,
+            by_change=dict(sorted(orders.items(), key=lambda each: not each[1].proven)),
+            by_creation=self._usable(self.by_creation),
+            whole_first=self.whole_first or bool(self.settings.get("without_pagination")),
+            concurrency=self.config["concurrency"],
+            log=self.logger,
+        )
+        for record in walk:
+            yield {**record, **{name: value for name, value in listing.fields.items() if record.get(name) is None}}
+
+    def _doubts(self, listing: Listing) -> Iterator[Listing]:
+        """Yield lists of records that a list may leave out although nobody says so; filters settle the matter."""
+        for doubt in self.doubts if "status" not in self.filters else ():
+            yield replace(listing, archived=False, forms=[{**form, **doubt} for form in listing.forms])
+
+    def _shows_unread(self, listing: Listing, seen: Seen, progress: Progress) -> bool:
+        """Return whether the first page of a list holds a record that should have been read by now."""
+        try:
+            page = self.source_type(self, listing, progress).read(Window(1, self.config["page_size"]))
+        except (RefusedFilterError, UnreadableError):
+            return False
+        return any(seen.is_settled(record) and not seen.knows(record) for record in page.records)
 
     def _usable(self, orders: Iterable[Order]) -> Sequence[Order]:
         """Return the orders that records have the field for, and that the user's own `sort` does not exclude."""
@@ -263,6 +257,7 @@ class ListStream(RESTStream[Window], ABC):
     def get_http_request(self, *, page: PageContext[Window]) -> HTTPRequest:
         window = page.next_page_token or Window(1, self.config["page_size"])
         params: dict[str, Any] = {**self.parameters, **self.filters, **window.parameters}
+        params["with"] = self._asked_with or None
         params[self.sort_parameter] = window.sort or self.settings.get("sort")
         params |= self.whole_parameters if window.whole else {"page": window.page, "per_page": window.size}
         return HTTPRequest(
@@ -320,16 +315,37 @@ class ListStream(RESTStream[Window], ABC):
             rows = self._rows(body)
             if rows and not self._checked:
                 self._checked = True
-                self._report_drift(rows)
+                self._report_drift([self._decoder.unwrapped(row) for row in rows])
             records = [self._decoder.record(row) for row in rows]
             meta = body.get("meta") if isinstance(body, dict) else None
+        self._settle_names(records)
+        if CONTRACT.credentials(self.path) or may_hold_credentials(response.content):
+            records = [self._discreet(record) for record in records]
+        key = self.primary_keys[-1]
         for record in records:
-            if not record.get("id"):
-                msg = f"A record of '{self.name}' has no 'id', so no target can keep it; ask Tallyfy's support."
+            if not record.get(key):
+                msg = f"A record of '{self.name}' has no '{key}', so no target can keep it; ask Tallyfy's support."
                 raise FatalSyncError(msg)
             if self.replication_key:
                 record.setdefault(self.replication_key, None)  # the SDK looks it up in every record
         return records, meta
+
+    def _settle_names(self, records: Sequence[Record]) -> None:
+        """Move what came under a second name to its column."""
+        for second_name, name in CONTRACT.second_names(self.path).items():
+            for record in records:
+                value = record.pop(second_name, None)
+                if record.get(name) is None:
+                    record[name] = value
+
+    def _discreet(self, record: Record) -> Record:
+        """Return a record without what opens something to whoever has it."""
+        hidden = CONTRACT.credentials(self.path)
+        discreet = {name: without_credentials(value) for name, value in record.items() if name not in hidden}
+        extra = discreet.get(EXTRA)
+        if isinstance(extra, dict):
+            discreet[EXTRA] = {name: value for name, value in extra.items() if name not in hidden} or None
+        return discreet
 
     def _rows(self, body: object) -> list[Record]:
         rows = body.get("data") if isinstance(body, dict) else body
@@ -341,8 +357,33 @@ class ListStream(RESTStream[Window], ABC):
         return rows
 
     @cached_property
+    def _asked_with(self) -> list[str]:
+        """The related data to ask for, each once."""
+        return list(dict.fromkeys([*self.settings.get("with", ()), *self.always_with, *self.family.needs]))
+
+    @cached_property
+    def _borrowed(self) -> frozenset[str]:
+        """The fields that are read for other members of the family alone."""
+        return frozenset(self._read_schema["properties"]).difference(self.schema["properties"])
+
+    @cached_property
+    def _read_schema(self) -> dict[str, Any]:
+        """The schema of records as they are read: with what others are made from, and with what is put in its place."""
+        whole = CONTRACT.columns(self.path)
+        needed = {*self._asked_with, *self.family.sources}
+        properties = {name: each for name, each in self.effective_schema["properties"].items() if name != ORG_ID}
+        properties |= {
+            name: each for name, each in whole.items() if name in needed and name in self.schema["properties"]
+        }
+        properties |= {name: whole[name] for name in CONTRACT.second_names(self.path)}
+        # Of any type: what is borrowed is taken apart elsewhere, and credentials go no further.
+        others = needed.union(CONTRACT.credentials(self.path)).difference(properties)
+        properties |= {name: {} for name in whole if name in others}
+        return {"type": "object", "properties": properties}
+
+    @cached_property
     def _decoder(self) -> RecordDecoder:
-        return RecordDecoder(self.effective_schema, wrapped=self.settings.get("with", ()), as_sent=self._as_sent)
+        return RecordDecoder(self._read_schema, wrapped=self._asked_with, as_sent=self._as_sent)
 
     @property
     def _as_sent(self) -> bool:
@@ -378,13 +419,6 @@ class ListStream(RESTStream[Window], ABC):
         if normalise.misfits:
             names = ", ".join(f"'{name}' ({kind})" for name, kind in sorted(normalise.misfits.items()))
             self.logger.warning("Values of '%s' that fit no column are kept in '_extra': %s.", self.name, names)
-
-
-def _ids_as_text(value: object) -> object:
-    """Return a filter with its numbers as text: an ID is the same either way."""
-    if isinstance(value, list):
-        return [_ids_as_text(item) for item in value]
-    return str(value) if type(value) is int else value
 
 
 def _as_text(value: object) -> str:

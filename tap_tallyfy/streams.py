@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from tap_tallyfy import answers
+from tap_tallyfy.nested import comments_of, folders_of, newest_comment, steps_of
 from tap_tallyfy.paginator import Order
-from tap_tallyfy.source import ARCHIVED
+from tap_tallyfy.rows import RowStream
+from tap_tallyfy.source import ARCHIVED, Listing
 from tap_tallyfy.stream import ListStream
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_tallyfy.page import Record
+
+#: Tasks and templates know one way to ask for archived ones.
+_ONLY_ARCHIVED: Final = Listing(({"archived": "only"},), archived=True)
+_TEXT: Final[dict[str, Any]] = {"type": ["string", "null"]}
 
 
 class RunsStream(ListStream):
@@ -18,4 +38,170 @@ class RunsStream(ListStream):
     by_change = (Order("-last_updated", "last_updated"), Order("-updated_at", "last_updated"))
 
 
-STREAMS: tuple[type[ListStream], ...] = (RunsStream,)
+class KickoffAnswersStream(RowStream):
+    """Answers of the kick-off forms of processes."""
+
+    name = "kickoff_answers"
+    head = RunsStream
+    row = "KickoffAnswer"
+    primary_keys = ("org_id", "run_id", "field_id")
+    replication_key = "last_updated"
+    sources = ("prerun", "checklist_id", "last_updated")
+    made_by = answers.kickoff_answers
+
+
+class TasksStream(ListStream):
+    """Tasks of processes, and one-off tasks."""
+
+    name = "tasks"
+    path = "/organizations/{org_id}/tasks"
+    replication_key = "last_updated"
+    archived = _ONLY_ARCHIVED
+    # No source says whether a list without a status holds these.
+    doubts = ({"status": "complete"}, {"status": "completed"}, {"status": "auto-skipped"})
+    by_creation = (Order("newest", "created_at"), Order("-created_at", "created_at"))
+    decided = frozenset({"sort"})
+
+    @override
+    def changed_at(self, record: Record) -> str | None:
+        # Nobody knows which of these move `last_updated`.
+        moments = [record.get(name) for name in ("last_updated", "completed_at", "archived_at")]
+        return max(filter(None, [*moments, newest_comment(record)]), default=None)
+
+
+class TaskAnswersStream(RowStream):
+    """Answers of the forms of tasks."""
+
+    name = "task_answers"
+    head = TasksStream
+    row = "TaskAnswer"
+    primary_keys = ("org_id", "task_id", "field_id")
+    replication_key = "last_updated"
+    sources = ("taskdata", "run_id", "checklist_id", "step_id", "last_updated")
+    made_by = answers.task_answers
+
+
+class CommentsStream(RowStream):
+    """Comments and issues on tasks; not selected by default, since they make the pages of tasks heavy."""
+
+    name = "comments"
+    head = TasksStream
+    row = "Comment"
+    primary_keys = ("org_id", "id")
+    replication_key = "task_last_updated"
+    further_columns = {
+        "run_id": {**_TEXT, "description": "ID of the process, or null for a one-off task."},
+        "task_last_updated": {**_TEXT, "format": "date-time", "description": "When the task last changed."},
+    }
+    needs = ("threads",)
+    sources = ("run_id", "last_updated")
+    made_by = comments_of
+    selected_by_default = False
+
+
+class ChecklistsStream(ListStream):
+    """Templates, which the API calls checklists."""
+
+    name = "checklists"
+    path = "/organizations/{org_id}/checklists"
+    archived = _ONLY_ARCHIVED
+    # Pinned templates come before all others, whatever the order.
+    by_creation = ()
+    sort_parameter = "sort_by"
+    decided = frozenset({"sort_by"})
+
+
+class StepsStream(RowStream):
+    """Steps of templates."""
+
+    name = "steps"
+    head = ChecklistsStream
+    row = "Step"
+    primary_keys = ("org_id", "id")
+    needs = ("steps",)
+    made_by = steps_of
+
+
+class FormFieldsStream(RowStream):
+    """Form fields of templates: those of their kick-off forms, and those of their steps."""
+
+    name = "form_fields"
+    head = ChecklistsStream
+    row = "TemplateField"
+    primary_keys = ("org_id", "id")
+    needs = ("steps",)
+    sources = ("prerun",)
+    made_by = answers.form_fields
+
+
+class UsersStream(ListStream):
+    """Members of the organization, whatever their status."""
+
+    name = "users"
+    path = "/organizations/{org_id}/users"
+    decided = frozenset({"sort"})
+
+
+class GroupsStream(ListStream):
+    """Groups of members and guests."""
+
+    name = "groups"
+    path = "/organizations/{org_id}/groups"
+    sort_parameter = "sort_by"
+    whole_parameters = {}
+    decided = frozenset({"sort_by"})
+
+
+class TagsStream(ListStream):
+    """Tags, those that Tallyfy makes itself among them."""
+
+    name = "tags"
+    path = "/organizations/{org_id}/tags"
+    parameters = {"all": "true"}
+    by_creation = ()
+    whole_parameters = {}
+    decided = frozenset({"all", "sort"})
+
+
+class GuestsStream(ListStream):
+    """Guests, without the links by which they get in."""
+
+    name = "guests"
+    path = "/organizations/{org_id}/guests"
+    primary_keys = ("org_id", "email")
+    decided = frozenset({"sort"})
+
+
+class FoldersStream(ListStream):
+    """Folders of templates and folders of processes, those inside others as rows of their own."""
+
+    name = "folders"
+    path = "/organizations/{org_id}/folders"
+    lists = tuple(Listing(({"folder_type": kind},), fields={"folder_type": kind}) for kind in ("checklist", "run"))
+    by_creation = ()
+    always_with = ("children",)
+    whole_parameters = {"pagination": "false"}
+    whole_first = True
+    decided = frozenset({"folder_type", "pagination", "parent_id", "sort"})
+
+    @override
+    def rows(self, record: Record, floor: str) -> Iterator[Record]:
+        for folder in folders_of(record, self.normalise):
+            yield from super().rows(folder, floor)
+
+
+STREAMS: Final[tuple[type[ListStream | RowStream], ...]] = (
+    RunsStream,
+    KickoffAnswersStream,
+    TasksStream,
+    TaskAnswersStream,
+    CommentsStream,
+    ChecklistsStream,
+    StepsStream,
+    FormFieldsStream,
+    UsersStream,
+    GroupsStream,
+    TagsStream,
+    GuestsStream,
+    FoldersStream,
+)

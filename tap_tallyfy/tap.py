@@ -16,6 +16,8 @@ from singer_sdk.plugin_base import SingerCommand
 from tap_tallyfy import settings
 from tap_tallyfy.client import Client
 from tap_tallyfy.output import LineWriter, OutputError
+from tap_tallyfy.rows import RowStream
+from tap_tallyfy.stream import ListStream
 from tap_tallyfy.streams import STREAMS
 
 if sys.version_info >= (3, 12):
@@ -29,19 +31,28 @@ if TYPE_CHECKING:
 
     import click
 
-    from tap_tallyfy.stream import ListStream
+    from tap_tallyfy.member import Member
 
 _ENVIRONMENT_PREFIX = "TAP_TALLYFY_"
 
 
+def lists_among(streams: Iterable[type[ListStream | RowStream]]) -> list[type[ListStream]]:
+    """Return the streams that read a list; only they have settings.
+
+    Args:
+        streams: Streams.
+    """
+    return [stream for stream in streams if issubclass(stream, ListStream)]
+
+
 class TapTallyfy(Tap):
-    """Singer tap for Tallyfy: moves a company's processes into its own warehouse."""
+    """Singer tap for Tallyfy: moves a company's account into its own warehouse."""
 
     name = "tap-tallyfy"
-    config_jsonschema = settings.settings_schema(STREAMS)
+    config_jsonschema = settings.settings_schema(lists_among(STREAMS))
     message_writer_class = LineWriter
-    #: The streams the tap offers.
-    stream_types: Sequence[type[ListStream]] = STREAMS
+    #: The streams the tap offers; those that are made from a list come after it.
+    stream_types: Sequence[type[ListStream | RowStream]] = STREAMS
 
     def __init__(
         self,
@@ -88,12 +99,14 @@ class TapTallyfy(Tap):
     def setup_mapper(self) -> None:
         # The first hook after the SDK's own check of the settings, and before any stream is made.
         if self._settings_checked:
-            _refuse(settings.errors(self.config, self.stream_types))
+            _refuse(settings.errors(self.config, lists_among(self.stream_types)))
         super().setup_mapper()
 
     @override
-    def discover_streams(self) -> Sequence[ListStream]:
-        return [stream(self, self.client) for stream in self.stream_types]
+    def discover_streams(self) -> Sequence[Member]:
+        lists = {stream: stream(self, self.client) for stream in lists_among(self.stream_types)}
+        rows = [stream(self, lists[stream.head]) for stream in self.stream_types if issubclass(stream, RowStream)]
+        return [*lists.values(), *rows]
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:

@@ -1,0 +1,208 @@
+"""What all streams share: where they get their settings from, what their bookmark means, and whose rows they are."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from abc import abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+from singer_sdk import Stream
+from singer_sdk.exceptions import FatalSyncError
+
+from tap_tallyfy.records import Misfit, date_time, earlier, now, second
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from singer_sdk.helpers.types import Context
+
+    from tap_tallyfy.errors import RefusedListError
+    from tap_tallyfy.family import Family
+    from tap_tallyfy.page import Record
+
+#: How much this machine's clock may differ from the API's, in seconds.
+_CLOCKS_DIFFER = 86_400
+#: Settings under a list's name that are no query parameters of that meaning, or do not change which records match.
+_NO_FILTERS = frozenset({"archived", "sort", "without_pagination"})
+
+
+class Member(Stream):
+    """A stream that is made from a list of the API, alone or together with others."""
+
+    #: All streams made from the same list.
+    family: Family
+    #: Related data of the list that the stream is made from, by the names that `with` has for it.
+    needs: ClassVar[Sequence[str]] = ()
+    #: Other fields of the list that it is made from.
+    sources: ClassVar[Sequence[str]] = ()
+    #: Why the API did not let the tap read the list, if it did not.
+    refusal: RefusedListError | None = None
+
+    @abstractmethod
+    def rows(self, record: Record, floor: str) -> Iterator[Record]:
+        """Yield what the stream makes of a record of the list.
+
+        Args:
+            record: A record of the list, normalised.
+            floor: The second before which all changes are known, or `""`.
+        """
+
+    # Settings
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings under the list's name."""
+        settings: Mapping[str, Any] = self.config.get(self.family.head.name, {})
+        return settings
+
+    @cached_property
+    def filters(self) -> Mapping[str, Any]:
+        """The settings that are sent as they are, under the API's own names."""
+        return {name: value for name, value in self.settings.items() if name not in _NO_FILTERS}
+
+    @property
+    def fingerprint(self) -> str:
+        """What a bookmark depends on, as a hash: under other filters it would skip records they let in."""
+        depends_on = {
+            "org_id": self.config["org_id"],
+            "archived": self.settings.get("archived", "include"),
+            **{name: _ids_as_text(value) for name, value in self.filters.items()},
+        }
+        return hashlib.sha256(msgspec.json.encode(depends_on, order="deterministic")).hexdigest()[:16]
+
+    # State
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Forget a bookmark that must not be used, and say why.
+
+        Args:
+            state: The stream's part of the state; changed in place.
+        """
+        bookmark = state.get("replication_key_value")
+        if not bookmark:
+            return
+        why = ""
+        if state.get("filters", self.fingerprint) != self.fingerprint:
+            why = f"was made under other settings than 'org_id' and '{self.family.head.name}' now have"
+        elif self._start < str(state.get("start_date") or self._start):
+            why = "was made under a later 'start_date'"
+        elif earlier(_date_time_or_none(bookmark), _CLOCKS_DIFFER) > now():
+            why = "lies in the future"
+        if why:
+            self.logger.warning("The bookmark of '%s' %s; the stream starts over.", self.name, why)
+            for key in ("replication_key", "replication_key_value", "sort"):
+                state.pop(key, None)
+
+    @override
+    def compare_start_date(self, value: str, start_date_value: str) -> str:
+        return max(date_time(value) or "", date_time(start_date_value) or "")
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """Return none: this machine's clock may be wrong by hours, so the server's is noted when it is known."""
+
+    @property
+    def _start(self) -> str:
+        """The second of `start_date`, or `""` where there is none."""
+        return second(date_time(self.config.get("start_date")))
+
+    def bookmark(self, context: Context | None) -> str:
+        """Return the date-time from which on changes have not been read, or `""`.
+
+        Args:
+            context: The partition, if any.
+
+        Raises:
+            FatalSyncError: If the state's bookmark is no date-time.
+        """
+        try:
+            return date_time(self.get_starting_replication_key_value(context)) or ""
+        except Misfit:
+            msg = f"The bookmark of '{self.name}' in the state is no date-time; remove it to start over."
+            raise FatalSyncError(msg) from None
+
+    def floor(self, context: Context | None) -> str:
+        """Return the second before which all changes are known, or `""`; streams without dates read everything.
+
+        Args:
+            context: The partition, if any.
+        """
+        if self.replication_key is None:
+            return ""
+        # A replica may have shown changes late, and transactions may have been committed late.
+        return max(earlier(self.bookmark(context), self.config["lookback_seconds"]), self._start)
+
+    def note_state(self, clock: str, context: Context | None) -> None:
+        """Note what the bookmark depends on, and let it not pass the server's clock at the first page.
+
+        Args:
+            clock: A date-time; the next sync reads later changes.
+            context: The partition, if any.
+        """
+        self.get_context_state(context).update(filters=self.fingerprint, start_date=self._start)
+        self.limit_bookmark(clock, context)
+
+    def limit_bookmark(self, clock: str, context: Context | None) -> None:
+        """Let the bookmark not pass a moment.
+
+        Args:
+            clock: A date-time.
+            context: The partition, if any.
+        """
+        if self.replication_key and self.replication_method != "FULL_TABLE":
+            self.state_manager.write_replication_key_signpost(clock, context=context)
+
+    # Records
+
+    @override
+    def post_process(self, row: Record, context: Context | None = None) -> Record:
+        # IDs of users are the same in several organizations, which may share a table.
+        row["org_id"] = self.config["org_id"]
+        return row
+
+    # Lists that may not be read
+
+    def refused(self, why: RefusedListError) -> None:
+        """Note that the list may not be read; the other streams are synced all the same.
+
+        Args:
+            why: What the API said.
+        """
+        self.refusal = why
+        self.logger.error("%s", why)
+
+    @override
+    def log_sync_costs(self) -> None:
+        """Fail if the list could not be read: the SDK calls this when all streams have been synced.
+
+        Raises:
+            FatalSyncError: If it could not.
+        """
+        super().log_sync_costs()
+        if self.refusal:
+            msg = (
+                f"Everything else was synced, but '{self.name}' was not: give its rights to the token, or deselect it."
+            )
+            raise FatalSyncError(msg)
+
+
+def _date_time_or_none(value: object) -> str | None:
+    try:
+        return date_time(value)
+    except Misfit:
+        return None
+
+
+def _ids_as_text(value: object) -> object:
+    """Return a filter with its numbers as text: an ID is the same either way."""
+    if isinstance(value, list):
+        return [_ids_as_text(item) for item in value]
+    return str(value) if type(value) is int else value

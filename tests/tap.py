@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 TAP = (sys.executable, "-m", "tap_tallyfy")
+#: The same with the stream of processes alone.
+RUNS = (sys.executable, "-m", "tests.runs")
 
 #: What the SDK says of its own when a sync fails or settings are wrong, beside the tap's sentence.
 SDK_LINES = ("An unhandled error occurred while syncing", "Config validation failed")
@@ -123,7 +125,7 @@ def run_tap(  # noqa: PLR0913 - each by name
     env: Mapping[str, str] | None = None,
     args: Sequence[str] = (),
     timeout: float = 60,
-    command: Sequence[str] = TAP,
+    command: Sequence[str] = RUNS,
     **settings: Any,
 ) -> Result:
     """Sync once; settings are added to those that let the tap into the sandbox, and None takes one out."""

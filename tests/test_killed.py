@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sandbox.behaviour import Request
 
-TAP = (sys.executable, "-m", "tap_tallyfy")
+TAP = (sys.executable, "-m", "tests.runs")
 #: The tap with a STATE after every few records, which the SDK otherwise writes after every 10,000.
 STATES_OFTEN = (
     sys.executable,

@@ -33,7 +33,7 @@ pytest_plugins = ["tests.postgres"]
 
 INSTALLED = ROOT / ".meltano/loaders/target-postgres/venv/bin/target-postgres"
 TARGET = Path(os.environ.get("TAP_TALLYFY_TARGET_POSTGRES", INSTALLED))
-TAP = (sys.executable, "-m", "tap_tallyfy")
+TAP = (sys.executable, "-m", "tests.runs")
 NOW = datetime(2026, 2, 1, 9, tzinfo=timezone.utc)
 SECONDS = 120
 

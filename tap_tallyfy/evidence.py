@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -165,30 +165,3 @@ class SortEvidence:
                 self._turns = turns()
             self.proven = self._turns
         return self.proven
-
-
-class Reading(NamedTuple):
-    """All pages of a list, as they were read one after the other.
-
-    Attributes:
-        pages: How many there were.
-        ids: The records they showed.
-        totals: The lengths that the API said the list had.
-        repeats: Whether a record was shown twice.
-    """
-
-    pages: int
-    ids: set[Any]
-    totals: set[int | None]
-    repeats: bool
-
-    def agrees_with(self, other: Reading | None) -> bool:
-        """Return whether two readings show the same list at rest.
-
-        Args:
-            other: The reading before this one, if there was one.
-        """
-        if other is None or self.totals != other.totals or len(self.totals) > 1:
-            return False
-        # A record that is shown twice takes the place of one that is not shown.
-        return self.ids == other.ids and not (self.repeats or other.repeats)

@@ -107,6 +107,33 @@ class ListPaginator:
         sizes = range(self.size, max(self.size // 2, 1) - 1, -1)
         return max((Window(start // size + 1, size, self._order.sort) for size in sizes), key=lambda each: each.end)
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether more records of one key lie here than the next page can step over."""
+        following = self._next
+        return not self.ended and following.back == 0 < following.overlap and self.window.end <= following.position
+
+    @property
+    def tie_begins(self) -> int:
+        """The position of the first record of the lowest key, as far as the last page shows."""
+        return self._next.position - self._next.overlap + 1
+
+    def pass_tie(self, end: int) -> None:
+        """Go on behind all records of the lowest key, which have been read in another way.
+
+        Args:
+            end: The position behind them.
+
+        Raises:
+            UnreadableError: If they have no key at all.
+        """
+        if self.value == BOTTOM:
+            msg = f"more records have no '{self._order.field}' than fit on a page"
+            raise UnreadableError(msg)
+        # A key between this one and that of the second before.
+        self.value = f"{self.value[:-1]}{chr(ord(self.value[-1]) - 1)}{TOP}"
+        self._next = replace(self._next, position=end, overlap=1, back=0)
+
     def has_passed(self, key: str | None) -> bool:
         """Return whether all records from here up to a key, and all that share it, have been read.
 
@@ -135,9 +162,6 @@ class ListPaginator:
         if self.top is None:
             self.top = TOP if page.window.page == 1 else max(keys, default=BOTTOM)
             self.size = page.size_shown(self.size)
-        if page.count == self.size and keys[0] == keys[-1]:
-            msg = f"more records share one '{self._order.field}' than fit on a page"
-            raise UnreadableError(msg)
         if joins:
             self.value = min((self.value, *keys))
             # Where the total does not agree, a further look has to show nothing new.

@@ -2,21 +2,21 @@
 
 A walk knows several ways and takes the first that works. All of them hand on what they read, so a way that turns out
 not to be safe costs requests, never records. By its keys (see `paginator`) a list is read from the last change down to
-the bookmark, or whole, in parts side by side, by the date of creation. Where keys prove nothing (pages of a size of
-their own, more records of one second than fit on a page, an order that no field explains), the list is asked for in one
-answer, or read again until two readings agree.
+the bookmark, or whole, in parts side by side, by the date of creation; more records of one second than fit on a page
+are read again until two readings of them agree. Where keys prove nothing (pages of a size of their own, an order that
+no field explains), the list is asked for in one answer, or all of it is read again until two readings agree.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from itertools import count, pairwise, zip_longest
+from itertools import pairwise, zip_longest
 from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from singer_sdk.exceptions import FatalSyncError
 
-from tap_tallyfy.evidence import Reading
+from tap_tallyfy import readings
 from tap_tallyfy.page import UnreadableError, Window
 from tap_tallyfy.paginator import BOTTOM, ListPaginator
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 LARGEST_WHOLE: Final = 20_000
 #: Pages that a part of a list spans at least; two requests read so much of it that the next part is met.
 _PAGES_A_PART: Final = 1.5
-#: How often a list is read before no two readings are expected to agree.
-_READINGS: Final = 4
 #: How often it is asked for in one answer: its length may change between the two requests that takes.
 _ANSWERS: Final = 2
 
@@ -181,9 +179,18 @@ class Walk:
         surprises = self._surprises(part, order, page)
         yield page
         part.advance(page)
+        if part.is_stuck:
+            yield from self._through_a_tie(part, order)
         if surprises:
             msg = f"records turn up where all had been read, so it is not sorted by '{order.field}'"
             raise UnreadableError(msg)
+
+    def _through_a_tie(self, part: ListPaginator, order: Order) -> Iterator[Page]:
+        """Bring a part past more records of one key than a page can step over, as a process launches them in bulk."""
+        first = max(part.tie_begins - 1, 0) // part.size + 1
+        read = partial(readings.of_a_tie, self._source, self._seen.identity, order, part.value, first, part.size)
+        reading = yield from readings.agreed(read)
+        part.pass_tie(reading.end)
 
     def _surprises(self, part: ListPaginator, order: Order, page: Page) -> bool:
         """Return whether a page shows unread records, older than the sync, where all have been read."""
@@ -223,32 +230,9 @@ class Walk:
         return whole.count != self._size and not self._source.read(behind).records
 
     def _until_two_readings_agree(self) -> Iterator[Record]:
-        """Read page after page, again and again: two readings alike, of a list of one length, have missed nothing."""
-        before: Reading | None = None
-        for _ in range(_READINGS):
-            reading = yield from self._reading()
-            if reading and (reading.pages == 1 or reading.agrees_with(before)):
-                return
-            before = reading
-        msg = "no two readings of it agreed"
-        raise UnreadableError(msg)
-
-    def _reading(self) -> Generator[Record, None, Reading | None]:
-        """Yield page after page, and return what it was, or None if a page showed nothing that others had not."""
-        size, rows, ids, totals = self._size, 0, set[Any](), set[int | None]()
-        for number in count(1):
-            page = self._source.read(Window(number, size))
+        """Read page after page, again and again."""
+        for page in readings.agreed(partial(readings.of_everything, self._source, self._seen.identity, self._size)):
             yield from self._fresh(page)
-            size = page.size_shown(size)
-            here = set(map(self._seen.identity, page.records))
-            if here and here <= ids:
-                return None
-            rows += page.count
-            ids |= here
-            totals.add(page.pagination.total)
-            if page.is_last(size):
-                return Reading(number, ids, totals, repeats=rows > len(ids))
-        return None
 
     def _fresh(self, page: Page) -> Iterator[Record]:
         """Yield what a page shows for the first time, or in a new version."""

@@ -290,6 +290,7 @@ class Warehouse:
         for message in writer.messages:
             if message["type"] == "RECORD":
                 self.rows[message["record"]["id"]] = message["record"]
+                assert message["record"].pop("org_id") == config["org_id"]
                 self.emitted += 1
             elif message["type"] == "STATE":
                 self.state = message["value"]

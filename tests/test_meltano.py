@@ -11,6 +11,7 @@ import yaml
 from sandbox import Sandbox
 from tap_tallyfy.settings import settings_schema
 from tap_tallyfy.streams import STREAMS
+from tap_tallyfy.tap import lists_among
 from tests.meltano import Project, installed, variables
 from tests.tap import ROOT, settings_for
 
@@ -69,7 +70,7 @@ END = "    # A new field of the API is a new column at the next run, not when a 
 def settings_of_the_tap() -> str:
     """The settings of the tap as the project file has to declare them."""
     known: dict[str, dict[str, Any]] = {}
-    for name, schema in settings_schema(STREAMS)["properties"].items():
+    for name, schema in settings_schema(lists_among(STREAMS))["properties"].items():
         if schema["type"] == "object":
             known |= {f"{name}.{inner}": described for inner, described in schema["properties"].items()}
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox import Behaviour, Fault, Sandbox
+from sandbox import Behaviour, Sandbox
 from sandbox.data import FOLDERS, GROUPS, TAGS, TEMPLATES
 from tests.tap import Result, environment, run_command, run_tap, settings_for
 
@@ -351,7 +351,7 @@ def test_archived_runs_that_cannot_be_had_are_an_error(account: Sandbox, archive
 
 
 def test_archived_runs_whose_filters_are_refused_are_an_error(account: Sandbox) -> None:
-    account.faults += [Fault("status", 422)] * 3
+    account.behaviour.refused = frozenset({"archived", "status"})
     expect_no_archived(run_tap(account, runs={"archived": "only"}))
 
 

@@ -177,20 +177,20 @@ class Member(Stream):
             why: What the API said.
         """
         self.refusal = why
-        self.logger.error("%s", why)
+        self.logger.warning("'%s' is left out: %s", self.name, why)
 
     @override
     def log_sync_costs(self) -> None:
-        """Fail if the list could not be read: the SDK calls this when all streams have been synced.
+        """Fail if a list could not be read: the SDK calls this when all streams have been synced.
 
         Raises:
-            FatalSyncError: If it could not.
+            FatalSyncError: If one could not.
         """
         super().log_sync_costs()
-        if self.refusal:
-            msg = (
-                f"Everything else was synced, but '{self.name}' was not: give its rights to the token, or deselect it."
-            )
+        names = [name for name, stream in self._tap.streams.items() if isinstance(stream, Member) and stream.refusal]
+        if names:
+            refused = ", ".join(f"'{name}'" for name in names)
+            msg = f"All else was synced, but the token may not read {refused}: give it the right, or deselect them."
             raise FatalSyncError(msg)
 
 

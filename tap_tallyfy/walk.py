@@ -179,11 +179,11 @@ class Walk:
         surprises = self._surprises(part, order, page)
         yield page
         part.advance(page)
-        if part.is_stuck:
-            yield from self._through_a_tie(part, order)
         if surprises:
             msg = f"records turn up where all had been read, so it is not sorted by '{order.field}'"
             raise UnreadableError(msg)
+        if part.is_stuck:
+            yield from self._through_a_tie(part, order)
 
     def _through_a_tie(self, part: ListPaginator, order: Order) -> Iterator[Page]:
         """Bring a part past more records of one key than a page can step over, as a process launches them in bulk."""

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from sandbox import Sandbox
 from sandbox.lists import LISTS, ListEndpoint
 from sandbox.store import Collection, Record
-from tests.tap import ROOT, Result, run_command, run_tap
+from tests.tap import ROOT, TAP, Result, run_command, run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ class GadgetsStream(ListStream):
     path = "/organizations/{org_id}/gadgets"
 
 
-STREAMS = (*STREAMS, WidgetsStream, GadgetsStream)
+STREAMS = (RunsStream, WidgetsStream, GadgetsStream)
 '''
 
 WIDGET: dict[str, Any] = {
@@ -138,14 +138,14 @@ def of(result: Result, stream: str) -> list[dict[str, Any]]:
 
 
 def test_an_added_endpoint_is_read(company: Sandbox, checkout: Path) -> None:
-    result = run_tap(company, env=at(checkout))
+    result = run_tap(company, command=TAP, env=at(checkout))
     assert result.code == 0, result.stderr
     assert {record["id"] for record in of(result, "runs")} == company.runs.keys()
     widgets = of(result, "widgets")
     assert sorted(record["id"] for record in widgets) == [f"{number:032x}" for number in range(250)]
     (schema,) = [message for message in result.schemas if message["stream"] == "widgets"]
-    assert schema["schema"]["properties"].keys() == {"id", "color", "weight", "last_updated", "_extra"}
-    assert schema["key_properties"] == ["id"]
+    assert schema["schema"]["properties"].keys() == {"org_id", "id", "color", "weight", "last_updated", "_extra"}
+    assert schema["key_properties"] == ["org_id", "id"]
     validator = Draft202012Validator(schema["schema"])
     for record in widgets:
         validator.validate(record)
@@ -162,9 +162,9 @@ def test_an_added_endpoint_is_read(company: Sandbox, checkout: Path) -> None:
 
 
 def test_an_added_endpoint_goes_on_from_its_bookmark(company: Sandbox, checkout: Path) -> None:
-    first = run_tap(company, env=at(checkout))
+    first = run_tap(company, command=TAP, env=at(checkout))
     company.collections["widgets"].put(widget(1000))
-    second = run_tap(company, env=at(checkout), state=first.states[-1])
+    second = run_tap(company, command=TAP, env=at(checkout), state=first.states[-1])
     assert second.code == 0, second.stderr
     emitted = {record["id"] for record in of(second, "widgets")}
     assert widget(1000).id in emitted
@@ -173,10 +173,10 @@ def test_an_added_endpoint_goes_on_from_its_bookmark(company: Sandbox, checkout:
 
 
 def test_an_added_endpoint_without_a_date_of_change_has_no_bookmark(company: Sandbox, checkout: Path) -> None:
-    result = run_tap(company, env=at(checkout))
+    result = run_tap(company, command=TAP, env=at(checkout))
     assert result.code == 0, result.stderr
     (schema,) = [message for message in result.schemas if message["stream"] == "gadgets"]
-    assert schema["schema"]["properties"].keys() == {"id", "color", "weight", "_extra"}
+    assert schema["schema"]["properties"].keys() == {"org_id", "id", "color", "weight", "_extra"}
     assert not schema.get("bookmark_properties")
     gadgets = of(result, "gadgets")
     assert len(gadgets) == 70
@@ -190,7 +190,7 @@ def test_an_added_endpoint_has_settings_of_its_own(company: Sandbox, checkout: P
     assert settings["widgets"]["properties"].keys() == {"colors", "with", "sort"}
     assert "status" in settings["runs"]["properties"]
 
-    result = run_tap(company, env=at(checkout), widgets={"colors": ["red", "blue"], "with": ["parts"]})
+    result = run_tap(company, command=TAP, env=at(checkout), widgets={"colors": ["red", "blue"], "with": ["parts"]})
     assert result.code == 0, result.stderr
     asked = [request for request in result.lists if request.path.endswith("/widgets")]
     assert {(request.query["colors"], request.query["with"]) for request in asked} == {("red,blue", "parts")}
@@ -214,7 +214,7 @@ def test_an_added_endpoint_has_settings_of_its_own(company: Sandbox, checkout: P
     assert variable.code == 0, variable.stderr
     assert {record["color"] for record in of(variable, "widgets")} == {"green"}
 
-    refused = run_tap(company, env=at(checkout), widgets={"colour": "red"})
+    refused = run_tap(company, command=TAP, env=at(checkout), widgets={"colour": "red"})
     assert refused.code == 1
     assert refused.requests == []
     assert "'colour'" in refused.errors[0]

@@ -24,7 +24,7 @@ SCHEMA: dict[str, Any] = (
     .streams[RunsStream.name]
     .schema
 )
-PROPERTIES: dict[str, Any] = SCHEMA["properties"]
+PROPERTIES: dict[str, Any] = {name: each for name, each in SCHEMA["properties"].items() if name != "org_id"}
 CHECKER = FormatChecker(["date-time"])
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=CHECKER)
 
@@ -34,7 +34,9 @@ MISFIT = object()
 
 def normalise(**fields: Any) -> tuple[dict[str, Any], Normaliser]:
     normaliser = Normaliser(SCHEMA)
-    return normaliser({"id": "a", **fields}), normaliser
+    record = normaliser({"id": "a", "org_id": "o", **fields})
+    assert record.pop("org_id") == "o"
+    return record, normaliser
 
 
 def check(name: str, value: Any, expected: Any) -> None:
@@ -56,13 +58,13 @@ def check(name: str, value: Any, expected: Any) -> None:
 
 def as_written(record: dict[str, Any]) -> Any:
     """Return a record as it is read back from the line it is written to."""
-    return json.loads(ENCODER.encode(record), parse_float=Decimal)
+    return json.loads(ENCODER.encode({"org_id": "o", **record}), parse_float=Decimal)
 
 
 def test_the_format_checker_checks() -> None:
     assert "date-time" in CHECKER.checkers
-    assert not VALIDATOR.is_valid({"id": "a", "created_at": "yesterday"})
-    assert VALIDATOR.is_valid({"id": "a", "created_at": "2025-01-15T10:00:00.000Z"})
+    assert not VALIDATOR.is_valid({"org_id": "o", "id": "a", "created_at": "yesterday"})
+    assert VALIDATOR.is_valid({"org_id": "o", "id": "a", "created_at": "2025-01-15T10:00:00.000Z"})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox import Behaviour, Sandbox
 from sandbox.data import FOLDERS, GROUPS, TAGS, TEMPLATES
-from tests.tap import Result, environment, run_command, run_tap, settings_for
+from tests.tap import RUNS, Result, environment, run_command, run_tap, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,7 +135,7 @@ def test_wrong_settings_are_refused_by_a_test_run_too(company: Sandbox) -> None:
 def from_environment(sandbox: Sandbox, *args: str, **variables: str) -> Result:
     given = {name: str(value) for name, value in settings_for(sandbox).items()} | variables
     env = {f"TAP_TALLYFY_{name.upper()}": value for name, value in given.items()}
-    return run_command("--config", "ENV", *args, sandbox=sandbox, env=env)
+    return run_command("--config", "ENV", *args, sandbox=sandbox, env=env, command=RUNS)
 
 
 def test_settings_come_from_the_environment(company: Sandbox) -> None:
@@ -165,7 +165,7 @@ def test_settings_come_from_an_env_file(company: Sandbox, tmp_path: Path) -> Non
     (tmp_path / ".env").write_text("\n".join(lines), encoding="utf-8")
     before = len(company.requests)
     # The SDK looks for the file in the working folder only if the program is no file.
-    program = "from tap_tallyfy.tap import TapTallyfy; TapTallyfy.cli()"
+    program = "from tests.runs import TapTallyfy, RunsStream as R; TapTallyfy.stream_types = R,; TapTallyfy.cli()"
     command = [sys.executable, "-c", program, "--config", "ENV"]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

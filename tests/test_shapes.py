@@ -103,6 +103,7 @@ def test_what_can_be_converted_is() -> None:
     records = {record["id"]: record for record in result.records}
     assert len(records) == len(MIXED) == len(result.records)
     assert records[f"{0:032x}"] == {
+        "org_id": result.records[0]["org_id"],
         "id": f"{0:032x}",
         "increment_id": 5012,
         "checklist_id": "77",

@@ -55,12 +55,13 @@ class Scripted:
 
 def test_a_record_that_turns_up_where_all_was_read_refutes_the_order(caplog: pytest.LogCaptureFixture) -> None:
     """All pages fall by the key, each joins the one before, and yet the server sorts by something else."""
-    whole = [record("a", 9), record("b", 8), record("hidden", 7), record("c", 5), record("d", 3), record("late", 8)]
-    source = Scripted(whole, [[record("a", 9), record("b", 8), record("c", 5)], [record("hidden", 7), record("d", 3)]])
+    front = [record("a", 9), record("b", 8), record("c", 7), record("d", 6), record("e", 5)]
+    behind = [record("hidden", 7), record("f", 3)]
+    source = Scripted([*front, *behind, record("late", 8)], [front, behind])
     walk = Walk(
         source,
         Seen(lookback=60),
-        size=3,
+        size=5,
         floor="",
         by_change={},
         by_creation=[BY_CREATION],
@@ -70,6 +71,6 @@ def test_a_record_that_turns_up_where_all_was_read_refutes_the_order(caplog: pyt
     )
     with caplog.at_level("INFO"):
         read = [row["id"] for row in walk]
-    assert sorted(read) == ["a", "b", "c", "d", "hidden", "late"]
+    assert sorted(read) == ["a", "b", "c", "d", "e", "f", "hidden", "late"]
     assert "records turn up where all had been read" in caplog.text
     assert source.asked[-1].whole

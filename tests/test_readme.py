@@ -1,23 +1,23 @@
-"""Holds README.md to the code; `python -m tests.test_readme` renews its tables."""
+"""Holds README.md and docs/ to the code; `python -m tests.test_readme` renews their tables."""
 
 from __future__ import annotations
 
 import ast
 import json
 import re
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from tap_tallyfy.contract import CONTRACT, EXTRA
+from tap_tallyfy.contract import CONTRACT
 from tap_tallyfy.stream import ListStream
 from tap_tallyfy.tap import TapTallyfy
 from tests.tap import ROOT, run_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 README = ROOT / "README.md"
@@ -30,10 +30,11 @@ def readme() -> str:
     return README.read_text(encoding="utf-8")
 
 
-def section(name: str) -> str:
+def section(page: Path, name: str) -> str:
     """What stands between two markers."""
-    found = re.search(rf"<!-- {name} -->\n\n(.*?)\n\n<!-- /{name} -->", readme(), re.DOTALL)
-    assert found, f"README.md has no section between markers '{name}'"
+    text = page.read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {name} -->\n\n(.*?)\n\n<!-- /{name} -->", text, re.DOTALL)
+    assert found, f"{page.name} has no section between markers '{name}'"
     return found[1]
 
 
@@ -61,23 +62,43 @@ def catalog() -> list[dict[str, Any]]:
     return streams
 
 
-def settings_table() -> str:
+def settings_table(*, lists: bool) -> str:
+    """The settings of the tap, those of the lists or the others."""
     lines = about()
-    return "\n".join(lines[: next(i for i, line in enumerate(lines) if line.startswith(SDK_SETTINGS))])
+    ours = lines[2 : next(i for i, line in enumerate(lines) if line.startswith(SDK_SETTINGS))]
+    names = [line.split("|")[1].strip().split(".")[0] for line in ours]
+    chosen = [line for line, name in zip(ours, names, strict=True) if (name in paths()) is lists]
+    return "\n".join([*lines[:2], *chosen])
 
 
 def stream_table() -> str:
-    rows = ["| Stream | Endpoint | Key | Replication |", "|---|---|---|---|"]
+    rows = ["| Stream | From | Key | Replication |", "|---|---|---|---|"]
     for entry in catalog():
-        name, key = entry["tap_stream_id"], ", ".join(f"`{field}`" for field in entry["key_properties"])
-        replication = f"{entry['replication_method'].lower()}, by `{entry['replication_key']}`"
-        rows.append(f"| `{name}` | `GET {paths()[name]}` | {key} | {replication} |")
+        name, key = entry["tap_stream_id"], ", ".join(f"`{field}`" for field in entry["key_properties"][1:])
+        method = str(entry["replication_method"]).lower().replace("_", " ")
+        replication = f"{method}, by `{entry['replication_key']}`" if "replication_key" in entry else method
+        rows.append(f"| `{name}` | {origins()[name]} | {key} | {replication} |")
     return "\n".join(rows)
 
 
-def field_table() -> str:
+@cache
+def origins() -> dict[str, str]:
+    """Where each stream comes from."""
+    tap = TapTallyfy(config={}, validate_config=False)
+    heads = {stream.name: stream.family.head.name for stream in tap.discover_streams()}
+    return {
+        name: f"`GET {paths()[name]}`" if name == head else f"`{head}`, read once for both"
+        for name, head in heads.items()
+    }
+
+
+def all_fields() -> str:
+    return "\n\n".join(f"## `{entry['tap_stream_id']}`\n\n{field_table(entry)}" for entry in catalog())
+
+
+def field_table(entry: dict[str, Any]) -> str:
     rows = ["| Field | Type | What it is |", "|---|---|---|"]
-    for name, schema in catalog()[0]["schema"]["properties"].items():
+    for name, schema in entry["schema"]["properties"].items():
         rows.append(f"| `{name}` | {kind(schema)} | {schema['description']} |")
     return "\n".join(rows)
 
@@ -94,12 +115,36 @@ def plural(schema: dict[str, Any]) -> str:
     return " or ".join(f"{name}s" for name in kind(schema).split(" or "))
 
 
-TABLES: dict[str, Callable[[], str]] = {"settings": settings_table, "streams": stream_table, "fields": field_table}
+def choices() -> str:
+    """The values of the settings that have a choice of them."""
+    lines = []
+    for stream, path in paths().items():
+        for name in settings_of(stream):
+            schema = CONTRACT.query_parameters(path)[name]["schema"]
+            values = schema.get("enum") or schema.get("items", {}).get("enum")
+            if values and name != "archived":
+                lines.append(f"- `{stream}.{name}`: {', '.join(f'`{value}`' for value in values)}.")
+    return "\n".join(lines)
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_tables_are_those_of_the_code(name: str) -> None:
-    assert section(name) == TABLES[name](), "renew it: python -m tests.test_readme"
+def settings_of(stream: str) -> Iterable[str]:
+    properties: dict[str, Any] = TapTallyfy.config_jsonschema["properties"][stream]["properties"]
+    return properties.keys()
+
+
+STREAMS_PAGE, SETTINGS_PAGE = ROOT / "docs" / "streams.md", ROOT / "docs" / "settings.md"
+TABLES: dict[tuple[Path, str], Callable[[], str]] = {
+    (README, "settings"): partial(settings_table, lists=False),
+    (README, "streams"): stream_table,
+    (SETTINGS_PAGE, "settings"): partial(settings_table, lists=True),
+    (SETTINGS_PAGE, "choices"): choices,
+    (STREAMS_PAGE, "fields"): all_fields,
+}
+
+
+@pytest.mark.parametrize(("page", "name"), TABLES, ids=[f"{page.stem} {name}" for page, name in TABLES])
+def test_tables_are_those_of_the_code(page: Path, name: str) -> None:
+    assert section(page, name) == TABLES[page, name](), "renew it: python -m tests.test_readme"
 
 
 def test_the_settings_of_the_sdk_are_named() -> None:
@@ -108,19 +153,6 @@ def test_the_settings_of_the_sdk_are_named() -> None:
     names = {line.split("|")[1].strip().split(".")[0] for line in lines[first:]}
     assert len(names) > 1
     assert [name for name in names if f"`{name}`" not in readme()] == []
-
-
-def test_values_to_choose_from_are_those_of_the_contract() -> None:
-    for name, parameter in CONTRACT.query_parameters(paths()["runs"]).items():
-        schema = parameter["schema"]
-        values = schema.get("enum") or schema.get("items", {}).get("enum")
-        if values and name != "archived":
-            assert ", ".join(f"`{value}`" for value in values) in " ".join(readme().split()), name
-
-
-def test_every_field_has_a_row() -> None:
-    assert EXTRA in section("fields")
-    assert section("fields").count("\n| `") == len(catalog()[0]["schema"]["properties"])
 
 
 def test_every_test_that_is_named_exists() -> None:
@@ -210,12 +242,12 @@ def test_the_example_of_settings_is_valid() -> None:
 
 def renew() -> None:
     """Write the tables anew."""
-    text = readme()
-    for name, table in TABLES.items():
+    for (page, name), table in TABLES.items():
+        text = page.read_text(encoding="utf-8")
         start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         before, _, rest = text.partition(start)
         text = f"{before}{start}\n{table()}\n\n{end}{rest.partition(end)[2]}"
-    README.write_text(text, encoding="utf-8")
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import msgspec
 from singer_sdk import Stream
 from singer_sdk.exceptions import FatalSyncError
 
+from tap_tallyfy.errors import explain
 from tap_tallyfy.records import Misfit, date_time, earlier, now, second
 
 if sys.version_info >= (3, 12):
@@ -170,14 +171,17 @@ class Member(Stream):
 
     # Lists that may not be read
 
-    def refused(self, why: RefusedListError) -> None:
+    def refused(self, why: RefusedListError, context: Context | None) -> None:
         """Note that the list may not be read; the other streams are synced all the same.
 
         Args:
             why: What the API said.
+            context: The partition, if any.
         """
         self.refusal = why
-        self.logger.error("%s", why)
+        # What has been read may not be all there is up to its last change, which the SDK would make the bookmark.
+        self.get_context_state(context).pop("progress_markers", None)
+        self.logger.warning("'%s' is given up; the other streams go on.", self.name)
 
     @override
     def log_sync_costs(self) -> None:
@@ -188,10 +192,10 @@ class Member(Stream):
         """
         super().log_sync_costs()
         if self.refusal:
-            msg = (
-                f"Everything else was synced, but '{self.name}' was not: give its rights to the token, or deselect it."
-            )
-            raise FatalSyncError(msg)
+            sentence = explain(self.refusal.response, self.name)
+            if self is [stream for stream in self._tap.streams.values() if getattr(stream, "refusal", None)][-1]:
+                raise FatalSyncError(sentence)
+            self.logger.error("%s", sentence)
 
 
 def _date_time_or_none(value: object) -> str | None:

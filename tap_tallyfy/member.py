@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 from singer_sdk import Stream
 from singer_sdk.exceptions import FatalSyncError
+from singer_sdk.helpers.conform import TypeConformanceLevel
 
 from tap_tallyfy.errors import explain
 from tap_tallyfy.records import Misfit, date_time, earlier, now, second
@@ -40,6 +41,8 @@ class Member(Stream):
 
     #: All streams made from the same list.
     family: Family
+    # `Normaliser` has made every record valid already.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     #: Related data of the list that the stream is made from, by the names that `with` has for it.
     needs: ClassVar[Sequence[str]] = ()
     #: Other fields of the list that it is made from.

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from jsonschema import Draft202012Validator
 from singer_sdk.exceptions import FatalAPIError, FatalSyncError
-from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 
@@ -58,8 +57,6 @@ class ListStream(Member, RESTStream[Window]):
     schema: ClassVar[Any] = RecordSchema(CONTRACT)
     primary_keys = ("org_id", "id")
     replication_key: str | None = None
-    # `Normaliser` has made every record valid already.
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     #: Orders by the last change that are worth asking for, best first; only they let a sync stop at the bookmark. None
     #: where the API puts anything before that order, such as pinned records.

@@ -127,6 +127,8 @@ class Member(Stream):
         Raises:
             FatalSyncError: If the state's bookmark is no date-time.
         """
+        # The SDK does that when the stream's turn comes, and its list may be read before.
+        self._write_starting_replication_value(context)
         try:
             return date_time(self.get_starting_replication_key_value(context)) or ""
         except Misfit:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from sandbox import Behaviour, Sandbox
-from tests.lists import FAMILIES, INCREMENTAL, STREAMS, by_key, catalog, differences, expected
+from tests.lists import INCREMENTAL, STREAMS, by_key, catalog, differences, expected
 from tests.meltano import PLUGINS
 from tests.tap import ROOT, TAP, environment, settings_for
 
@@ -143,7 +143,7 @@ def defaults(loader: str) -> Row:
 def sent(name: str, row: Row) -> Row:
     """What a row of a table says: without the loader's own columns, and JSON read where it is kept as text."""
     row = {column: value for column, value in row.items() if not column.startswith("_sdc_")}
-    assert row.pop("_extra") is None if name in FAMILIES else "_extra" not in row
+    assert row.pop("_extra", None) is None
     nested = {*JSON_COLUMNS[name], *(["value_json"] if name.endswith("_answers") else [])}
     return {
         column: json.loads(value) if column in nested and isinstance(value, str) else value
@@ -152,14 +152,26 @@ def sent(name: str, row: Row) -> Row:
 
 
 def filled(tables: Tables) -> Tables:
-    """The columns that hold anything, by lower-case name: loaders know no other, and no value is null."""
+    """The columns that hold anything, by lower-case name: DuckDB's loader knows no other, and writes "" as null."""
     return {
         name: {
-            key: {column.lower(): value for column, value in row.items() if value is not None}
+            key: {
+                column.lower(): as_loaded(name, column, value) for column, value in row.items() if value not in _EMPTY
+            }
             for key, row in rows.items()
         }
         for name, rows in tables.items()
     }
+
+
+def as_loaded(name: str, column: str, value: Any) -> Any:
+    """A value; PostgreSQL's loader writes the numbers in an array that may hold texts as texts."""
+    return [str(item) for item in value] if (name, column) == ("groups", "members") else value
+
+
+_EMPTY: tuple[Any, ...] = (None, "")
+#: A process that changes its status changes this of all its tasks, and nothing in them says so.
+_MAY_BE_STALE = {("tasks", "run_status")}
 
 
 def in_postgres(server: Postgres, schema: str) -> dict[str, list[Row]]:
@@ -188,7 +200,7 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """A small account that people work in."""
-    with Sandbox(runs=40, seed=3, behaviour=Behaviour(task_sort="created_at")) as running:
+    with Sandbox(runs=30, seed=3, behaviour=Behaviour(task_sort="created_at")) as running:
         yield running
 
 
@@ -206,5 +218,6 @@ def test_every_table_equals_the_account_after_people_have_worked_in_it(warehouse
     found, right = warehouse.tables(), expected(sandbox)
     # What was deleted for good stays in the tables, since nothing says that it was.
     still_there = {name: {key: row for key, row in rows.items() if key in right[name]} for name, rows in found.items()}
-    assert differences(filled(still_there), filled(right)) == {}
+    wrong = differences(filled(still_there), filled(right))
+    assert wrong == {}, wrong
     assert all(len(right[name]) > 10 for name in INCREMENTAL)

@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
 from tap_tallyfy.contract import EXTRA
-from tap_tallyfy.records import LARGEST_INTEGER, USUAL_DATE_TIME, Misfit, Normaliser, date_time, number
+from tap_tallyfy.records import LARGEST_INTEGER, USUAL_DATE_TIME, Misfit, Normaliser, date_time, inside, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -105,7 +105,7 @@ class RecordDecoder:
         Args:
             row: One object as parsed from an answer.
         """
-        return {name: _inside(value) if name in self._wrapped else value for name, value in row.items()}
+        return {name: inside(value) if name in self._wrapped else value for name, value in row.items()}
 
     def _record(self, raw: msgspec.Raw) -> Record:
         try:
@@ -251,12 +251,6 @@ def _checked(schema: Mapping[str, Any], *, empty: bool = False) -> _TypeForm:
     else:
         type_ = _UsualDateTime if schema.get("format") == "date-time" else _SCALARS[kind]
     return type_ | None if nullable else type_
-
-
-def _inside(value: object) -> object:
-    """Return what is inside `{"data": ...}`."""
-    is_wrapped = isinstance(value, dict) and "data" in value and value.keys() <= {"data", "meta"}
-    return value["data"] if is_wrapped else value  # type: ignore[index] # checked in the line above
 
 
 def _unwrapped(raw: msgspec.Raw) -> msgspec.Raw:

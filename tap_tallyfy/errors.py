@@ -24,7 +24,21 @@ _NO_ENDPOINT: Final = "ENDPOINT_NOT_FOUND"
 
 
 class RefusedListError(FatalAPIError):
-    """The token's user may not read a list."""
+    """The token's user may not read a list.
+
+    Attributes:
+        response: What the API answered.
+    """
+
+    def __init__(self, message: str, response: requests.Response) -> None:
+        """Say what is refused.
+
+        Args:
+            message: A sentence.
+            response: What the API answered.
+        """
+        super().__init__(message)
+        self.response = response
 
 
 class RefusedFilterError(FatalAPIError):
@@ -83,7 +97,7 @@ def check(response: requests.Response, stream: str) -> None:
     if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
         raise RefusedFilterError(sentence, _refused_fields(response))
     if status in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND} and _code(response) != _NO_ENDPOINT:
-        raise RefusedListError(sentence)
+        raise RefusedListError(sentence, response)
     raise FatalAPIError(sentence)
 
 

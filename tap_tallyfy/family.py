@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from decimal import Decimal
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -71,10 +72,11 @@ class Family:
         try:
             yield from self._read(reading, member, context) if first else reading.left_for(member)
         except RefusedListError as why:
-            if not self.head.client.has_answered:  # then it is no matter of this list alone
+            unknown = why.response.status_code == HTTPStatus.NOT_FOUND
+            if unknown and not self.head.client.has_answered:  # then it is no matter of this list alone
                 raise
             reading.refusal = why
-            member.refused(why)
+            member.refused(why, context)
         else:
             member.note_state(reading.clock, context)
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 from singer_sdk import Stream
 from singer_sdk.exceptions import FatalSyncError
+from singer_sdk.helpers.conform import TypeConformanceLevel
 
+from tap_tallyfy.errors import explain
 from tap_tallyfy.records import Misfit, date_time, earlier, now, second
 
 if sys.version_info >= (3, 12):
@@ -39,6 +41,8 @@ class Member(Stream):
 
     #: All streams made from the same list.
     family: Family
+    # `Normaliser` has made every record valid already.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     #: Related data of the list that the stream is made from, by the names that `with` has for it.
     needs: ClassVar[Sequence[str]] = ()
     #: Other fields of the list that it is made from.
@@ -123,6 +127,8 @@ class Member(Stream):
         Raises:
             FatalSyncError: If the state's bookmark is no date-time.
         """
+        # The SDK does that when the stream's turn comes, and its list may be read before.
+        self._write_starting_replication_value(context)
         try:
             return date_time(self.get_starting_replication_key_value(context)) or ""
         except Misfit:
@@ -170,14 +176,17 @@ class Member(Stream):
 
     # Lists that may not be read
 
-    def refused(self, why: RefusedListError) -> None:
+    def refused(self, why: RefusedListError, context: Context | None) -> None:
         """Note that the list may not be read; the other streams are synced all the same.
 
         Args:
             why: What the API said.
+            context: The partition, if any.
         """
         self.refusal = why
-        self.logger.warning("'%s' is left out: %s", self.name, why)
+        # What has been read may not be all there is up to its last change, which the SDK would make the bookmark.
+        self.get_context_state(context).pop("progress_markers", None)
+        self.logger.warning("'%s' is given up; the other streams go on.", self.name)
 
     @override
     def log_sync_costs(self) -> None:
@@ -187,11 +196,11 @@ class Member(Stream):
             FatalSyncError: If one could not.
         """
         super().log_sync_costs()
-        names = [name for name, stream in self._tap.streams.items() if isinstance(stream, Member) and stream.refusal]
-        if names:
-            refused = ", ".join(f"'{name}'" for name in names)
-            msg = f"All else was synced, but the token may not read {refused}: give it the right, or deselect them."
-            raise FatalSyncError(msg)
+        if self.refusal:
+            sentence = explain(self.refusal.response, self.name)
+            if self is [stream for stream in self._tap.streams.values() if getattr(stream, "refusal", None)][-1]:
+                raise FatalSyncError(sentence)
+            self.logger.error("%s", sentence)
 
 
 def _date_time_or_none(value: object) -> str | None:

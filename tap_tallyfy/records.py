@@ -184,12 +184,23 @@ def free_object(value: object) -> dict[str, Any] | None:
     raise Misfit
 
 
+def inside(value: object) -> object:
+    """Return what is inside `{"data": ...}`, as related data may arrive at any depth.
+
+    Args:
+        value: What the API sent.
+    """
+    is_wrapped = isinstance(value, dict) and "data" in value and value.keys() <= {"data", "meta"}
+    return value["data"] if is_wrapped else value  # type: ignore[index] # checked in the line above
+
+
 def _array(convert_item: Convert | None) -> Convert:
     def convert(value: object) -> list[Any] | None:
         if value is None or value == "":
             return None
         if value == {}:
             return []
+        value = inside(value)
         if not isinstance(value, list):
             raise Misfit
         return value if convert_item is None else [convert_item(item) for item in value]

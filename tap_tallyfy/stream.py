@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from jsonschema import Draft202012Validator
 from singer_sdk.exceptions import FatalAPIError, FatalSyncError
-from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 
@@ -58,8 +57,6 @@ class ListStream(Member, RESTStream[Window]):
     schema: ClassVar[Any] = RecordSchema(CONTRACT)
     primary_keys = ("org_id", "id")
     replication_key: str | None = None
-    # `Normaliser` has made every record valid already.
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     #: Orders by the last change that are worth asking for, best first; only they let a sync stop at the bookmark. None
     #: where the API puts anything before that order, such as pinned records.
@@ -319,7 +316,7 @@ class ListStream(Member, RESTStream[Window]):
             records = [self._decoder.record(row) for row in rows]
             meta = body.get("meta") if isinstance(body, dict) else None
         self._settle_names(records)
-        if CONTRACT.credentials(self.path) or may_hold_credentials(response.content):
+        if self._hidden or may_hold_credentials(response.content):
             records = [self._discreet(record) for record in records]
         key = self.primary_keys[-1]
         for record in records:
@@ -332,7 +329,7 @@ class ListStream(Member, RESTStream[Window]):
 
     def _settle_names(self, records: Sequence[Record]) -> None:
         """Move what came under a second name to its column."""
-        for second_name, name in CONTRACT.second_names(self.path).items():
+        for second_name, name in self._second_names.items():
             for record in records:
                 value = record.pop(second_name, None)
                 if record.get(name) is None:
@@ -340,11 +337,10 @@ class ListStream(Member, RESTStream[Window]):
 
     def _discreet(self, record: Record) -> Record:
         """Return a record without what opens something to whoever has it."""
-        hidden = CONTRACT.credentials(self.path)
-        discreet = {name: without_credentials(value) for name, value in record.items() if name not in hidden}
+        discreet = {name: without_credentials(value) for name, value in record.items() if name not in self._hidden}
         extra = discreet.get(EXTRA)
         if isinstance(extra, dict):
-            discreet[EXTRA] = {name: value for name, value in extra.items() if name not in hidden} or None
+            discreet[EXTRA] = {name: value for name, value in extra.items() if name not in self._hidden} or None
         return discreet
 
     def _rows(self, body: object) -> list[Record]:
@@ -362,6 +358,16 @@ class ListStream(Member, RESTStream[Window]):
         return list(dict.fromkeys([*self.settings.get("with", ()), *self.always_with, *self.family.needs]))
 
     @cached_property
+    def _hidden(self) -> frozenset[str]:
+        """The fields that are credentials."""
+        return CONTRACT.credentials(self.path)
+
+    @cached_property
+    def _second_names(self) -> Mapping[str, str]:
+        """The names that some servers have for a field, and what the others call it."""
+        return CONTRACT.second_names(self.path)
+
+    @cached_property
     def _borrowed(self) -> frozenset[str]:
         """The fields that are read for other members of the family alone."""
         return frozenset(self._read_schema["properties"]).difference(self.schema["properties"])
@@ -375,9 +381,9 @@ class ListStream(Member, RESTStream[Window]):
         properties |= {
             name: each for name, each in whole.items() if name in needed and name in self.schema["properties"]
         }
-        properties |= {name: whole[name] for name in CONTRACT.second_names(self.path)}
+        properties |= {name: whole[name] for name in self._second_names}
         # Of any type: what is borrowed is taken apart elsewhere, and credentials go no further.
-        others = needed.union(CONTRACT.credentials(self.path)).difference(properties)
+        others = needed.union(self._hidden).difference(properties)
         properties |= {name: {} for name in whole if name in others}
         return {"type": "object", "properties": properties}
 

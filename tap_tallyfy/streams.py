@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from tap_tallyfy import answers
 from tap_tallyfy.nested import comments_of, folders_of, newest_comment, steps_of
 from tap_tallyfy.paginator import Order
@@ -20,6 +22,9 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from singer_sdk import Tap
+
+    from tap_tallyfy.client import Client
     from tap_tallyfy.page import Record
 
 #: Tasks and templates know one way to ask for archived ones.
@@ -184,10 +189,25 @@ class FoldersStream(ListStream):
     whole_first = True
     decided = frozenset({"folder_type", "pagination", "parent_id", "sort"})
 
+    def __init__(self, tap: Tap, client: Client) -> None:
+        """Make a stream of a tap.
+
+        Args:
+            tap: The tap.
+            client: What sends the requests of all streams.
+        """
+        super().__init__(tap, client)
+        self._latest: dict[str, bytes] = {}
+
     @override
     def rows(self, record: Record, floor: str) -> Iterator[Record]:
         for folder in folders_of(record, self.normalise):
-            yield from super().rows(folder, floor)
+            for row in super().rows(folder, floor):
+                # A server that lists every folder shows those inside others twice.
+                encoded = msgspec.json.encode(row)
+                if self._latest.get(row["id"]) != encoded:
+                    self._latest[row["id"]] = encoded
+                    yield row
 
 
 STREAMS: Final[tuple[type[ListStream | RowStream], ...]] = (

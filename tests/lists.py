@@ -1,0 +1,242 @@
+"""What every stream is to hold, worked out from the sandbox alone, and what a run of the tap wrote of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from tests.tap import TAP, Result, run_command, run_tap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from sandbox import Sandbox
+
+Row = dict[str, Any]
+Key = tuple[Any, ...]
+Tables = dict[str, dict[Key, Row]]
+
+#: The streams of each list, its head first, and what `with` asks for where a stream is made from more than the record.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "runs": ("runs", "kickoff_answers"),
+    "tasks": ("tasks", "task_answers", "comments"),
+    "checklists": ("checklists", "steps", "form_fields"),
+    "users": ("users",),
+    "groups": ("groups",),
+    "tags": ("tags",),
+    "guests": ("guests",),
+    "folders": ("folders",),
+}
+STREAMS = tuple(stream for family in FAMILIES.values() for stream in family)
+KEYS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(STREAMS, ("org_id", "id")),
+    "guests": ("org_id", "email"),
+    "task_answers": ("org_id", "task_id", "field_id"),
+    "kickoff_answers": ("org_id", "run_id", "field_id"),
+}
+INCREMENTAL = {*FAMILIES["runs"], *FAMILIES["tasks"]}
+_OBJECTS = ("progress", "whole_progress", "custom_fields", "taskdata")
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
+_FIELD = (
+    "id", "alias", "label", "field_type", "guidance", "position", "required", "options", "columns", "created_at",
+    "last_updated",
+)  # fmt: skip
+
+
+# What the account holds
+
+
+def expected(sandbox: Sandbox) -> Tables:
+    """Every stream's rows by key: the account's records, without credentials and with dates in one form."""
+    rows = {name: [_row(name, record) for record in sandbox.records(name).values()] for name in FAMILIES}
+    threads = {task_id: hidden["threads"] for task_id, hidden in sandbox.hidden("tasks").items()}
+    steps = {checklist_id: hidden["steps"] for checklist_id, hidden in sandbox.hidden("checklists").items()}
+    rows |= {
+        "kickoff_answers": [row for run in rows["runs"] for row in _kickoff_answers(run)],
+        "task_answers": [row for task in rows["tasks"] for row in _task_answers(task)],
+        "comments": [
+            {**comment, "run_id": task["run_id"], "task_last_updated": task["last_updated"]}
+            for task in rows["tasks"]
+            for comment in threads[task["id"]]
+        ],
+        "steps": [without(step, "webhook") for of_checklist in steps.values() for step in of_checklist],
+        "form_fields": [
+            row for checklist in rows["checklists"] for row in _form_fields(checklist, steps[checklist["id"]])
+        ],
+    }
+    return {name: by_key(name, ({"org_id": sandbox.org_id, **row} for row in rows[name])) for name in STREAMS}
+
+
+def by_key(name: str, rows: Iterable[Row]) -> dict[Key, Row]:
+    """Rows by their key, and what they hold comparable."""
+    return {tuple(row[column] for column in KEYS[name]): comparable(row) for row in rows}
+
+
+def comparable(value: Any) -> Any:
+    """A value with all dates in one form, so that rows can be compared."""
+    if isinstance(value, dict):
+        return {name: comparable(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [comparable(item) for item in value]
+    date = _DATE.fullmatch(value) if isinstance(value, str) else None
+    return f"{date[1]}T{date[2]}" if date else value
+
+
+def without(record: Row, *names: str) -> Row:
+    return {name: value for name, value in record.items() if name not in names}
+
+
+def _row(name: str, record: Row) -> Row:
+    row = {_SAME.get((name, field), field): value for field, value in record.items()}
+    row |= {field: {} for field in (*_OBJECTS, *(["prerun"] if name == "runs" else [])) if row.get(field) == []}
+    match name:
+        case "tasks":
+            owners = without(row["owners"], "taskUrls")
+            return {**without(row, "webhook"), "owners": owners, "taskdata": _without_addresses(row["taskdata"])}
+        case "checklists":
+            return without(row, "webhook")
+        case "guests":
+            return without(row, "id", "link")
+        case _:
+            return row
+
+
+_SAME = {
+    ("users", "updated_at"): "last_updated",
+    ("users", "active"): "is_active",
+    ("groups", "updated_at"): "last_updated",
+}
+
+
+def _without_addresses(answers: Row) -> Row:
+    """Answers without the addresses of files."""
+    return {
+        field: [without(item, "url") if "filename" in item else item for item in answer]
+        if isinstance(answer, list)
+        else answer
+        for field, answer in answers.items()
+    }
+
+
+def _task_answers(task: Row) -> Iterator[Row]:
+    belongs = {name: task[name] for name in ("run_id", "checklist_id", "step_id", "last_updated")}
+    for field_id, answer in task["taskdata"].items():
+        yield {**belongs, "task_id": task["id"], "field_id": field_id, **_answer(answer)}
+
+
+def _kickoff_answers(run: Row) -> Iterator[Row]:
+    belongs = {name: run[name] for name in ("checklist_id", "last_updated")}
+    for field_id, answer in run["prerun"].items():
+        yield {**belongs, "run_id": run["id"], "field_id": field_id, **_answer(answer)}
+
+
+def _answer(answer: Any) -> Row:
+    empty = answer in (None, "", [], {})
+    return {"value": None if empty else _written_down(answer) or None, "value_json": None if empty else answer}
+
+
+def _written_down(answer: Any) -> str | None:  # noqa: PLR0911 - a kind of answer each
+    """An answer as a person would write it down; `tests/test_answers.py` looks at more kinds."""
+    match answer:
+        case str():
+            return answer
+        case {"text": text, "value": value}:
+            return str(text or value)
+        case {"value": value}:
+            return str(value)
+        case {"users": users, "groups": groups}:
+            return ", ".join(map(str, (*users, *groups)))
+        case [{"filename": _}, *_]:
+            return ", ".join(file["filename"] for file in answer)
+        case [{"selected": _}, *_]:
+            return ", ".join(choice["text"] for choice in answer if choice["selected"])
+        case _:
+            return None
+
+
+def _form_fields(checklist: Row, steps: list[Row]) -> Iterator[Row]:
+    forms = [(None, checklist["prerun"]), *((step["id"], step["captures"]) for step in steps)]
+    for step_id, form in forms:
+        for field in form:
+            yield {"checklist_id": checklist["id"], "step_id": step_id, **{name: field[name] for name in _FIELD}}
+
+
+# What the tap wrote
+
+
+def written(result: Result) -> Tables:
+    """Every stream's rows by key, as a target would hold them, without the columns that the API did not send."""
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for message in result.messages:
+        if message["type"] == "RECORD":
+            rows[message["stream"]].append(as_expected(message["stream"], message["record"]))
+    return {name: by_key(name, of_stream) for name, of_stream in rows.items()}
+
+
+def as_expected(name: str, record: Row) -> Row:
+    """A record as `expected` has it: nothing may be beside, and answers are compared by what their JSON says."""
+    row = dict(record)
+    assert row.pop("_extra", None) is None
+    if name.endswith("_answers") and row["value_json"] is not None:
+        row["value_json"] = json.loads(row["value_json"])
+    return row
+
+
+def emitted(result: Result) -> dict[str, list[Key]]:
+    """The keys of the records of every stream, in the order written."""
+    keys: dict[str, list[Key]] = defaultdict(list)
+    for message in result.messages:
+        if message["type"] == "RECORD":
+            keys[message["stream"]].append(tuple(message["record"][column] for column in KEYS[message["stream"]]))
+    return keys
+
+
+def differences(found: Tables, right: Tables) -> dict[str, Any]:
+    """What is wrong with each stream that is not as it should be; short enough to be read."""
+    wrong: dict[str, Any] = {}
+    for name in right:
+        rows, true = found.get(name, {}), right[name]
+        if rows != true:
+            stale = {key: _unlike(rows[key], true[key]) for key in rows.keys() & true.keys() if rows[key] != true[key]}
+            wrong[name] = {
+                "missing": len(true.keys() - rows.keys()),
+                "too many": len(rows.keys() - true.keys()),
+                "unlike": (len(stale), next(iter(stale.values()), None)),
+            }
+    return wrong
+
+
+def _unlike(row: Row, true: Row) -> Row:
+    return {
+        name: (row.get(name, "absent"), true.get(name, "absent"))
+        for name in row.keys() | true.keys()
+        if row.get(name, "absent") != true.get(name, "absent")
+    }
+
+
+# Running it
+
+
+@cache
+def _discovered() -> str:
+    result = run_command("--discover")
+    assert result.code == 0, result.stderr
+    return "\n".join(result.lines)
+
+
+def catalog(selected: Callable[[str], bool] | Iterable[str] = STREAMS) -> dict[str, Any]:
+    """The tap's own catalog with these streams selected and no others."""
+    found: dict[str, Any] = json.loads(_discovered())
+    chosen = set(selected) if not callable(selected) else {name for name in STREAMS if selected(name)}
+    for stream in found["streams"]:
+        (whole,) = (each["metadata"] for each in stream["metadata"] if each["breadcrumb"] == [])
+        whole["selected"] = stream["tap_stream_id"] in chosen
+    return found
+
+
+def sync(sandbox: Sandbox, selected: Iterable[str] = STREAMS, **settings: Any) -> Result:
+    """Sync these streams."""
+    return run_tap(sandbox, command=TAP, **{"catalog": catalog(selected), "timeout": 300, **settings})

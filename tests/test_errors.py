@@ -86,7 +86,7 @@ def test_a_refusal_fails_at_once(account: Sandbox, status: int, body: bytes, wor
     result = run_tap(account, runs={"starred": True})
     expect_failure(result, *words)
     assert [request.status for request in result.requests] == [status]
-    assert result.states == []
+    assert "replication_key_value" not in str(result.states)
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -156,7 +156,9 @@ def filled(tables: Tables) -> Tables:
     return {
         name: {
             key: {
-                column.lower(): as_loaded(name, column, value) for column, value in row.items() if value not in _EMPTY
+                field.lower(): as_loaded(name, field, value)
+                for field, value in row.items()
+                if value not in _EMPTY and (name, field) not in _MAY_BE_STALE
             }
             for key, row in rows.items()
         }

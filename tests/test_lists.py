@@ -192,6 +192,15 @@ def test_comments_are_asked_for_only_where_they_are_selected(company: Sandbox) -
     assert emitted(result).keys() == set(STREAMS) - {"comments"}
 
 
+def test_what_is_wrapped_inside_of_related_data_is_unwrapped(company: Sandbox) -> None:
+    result = sync(company, ["checklists"], checklists={"with": ["steps"]})
+    assert result.code == 0, result.stderr
+    assert all(record["_extra"] is None for record in result.records)
+    captures = [step["captures"] for record in result.records for step in record["steps"]]
+    assert any(captures)
+    assert all(isinstance(each, list) for each in captures)
+
+
 @pytest.mark.parametrize("behaviour", [{}, {"hide_completed_tasks": True}], ids=["all shown", "completed hidden"])
 def test_a_full_sync_costs_hardly_more_than_its_pages(behaviour: dict[str, Any]) -> None:
     with Sandbox(data=apart(1000), behaviour=Behaviour(**behaviour)) as sandbox:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ print(json.dumps({table: rows(table) for table in sys.argv[2:]}, default=str))
 SECONDS = 120
 
 
+@cache
 def json_columns() -> dict[str, set[str]]:
     """The columns of each stream that hold objects or arrays."""
     return {
@@ -49,9 +51,6 @@ def json_columns() -> dict[str, set[str]]:
         }
         for stream in catalog()["streams"]
     }
-
-
-JSON_COLUMNS = json_columns()
 
 
 def program(loader: str) -> Path:
@@ -144,7 +143,7 @@ def sent(name: str, row: Row) -> Row:
     """What a row of a table says: without the loader's own columns, and JSON read where it is kept as text."""
     row = {column: value for column, value in row.items() if not column.startswith("_sdc_")}
     assert row.pop("_extra", None) is None
-    nested = {*JSON_COLUMNS[name], *(["value_json"] if name.endswith("_answers") else [])}
+    nested = {*json_columns()[name], *(["value_json"] if name.endswith("_answers") else [])}
     return {
         column: json.loads(value) if column in nested and isinstance(value, str) else value
         for column, value in row.items()
@@ -156,7 +155,9 @@ def filled(tables: Tables) -> Tables:
     return {
         name: {
             key: {
-                column.lower(): as_loaded(name, column, value) for column, value in row.items() if value not in _EMPTY
+                field.lower(): as_loaded(name, field, value)
+                for field, value in row.items()
+                if value not in _EMPTY and (name, field) not in _MAY_BE_STALE
             }
             for key, row in rows.items()
         }

@@ -15,7 +15,7 @@ from tap_tallyfy.errors import RefusedFilterError
 from tap_tallyfy.page import Page, Pagination, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
     import requests
@@ -23,6 +23,24 @@ if TYPE_CHECKING:
     from tap_tallyfy.page import Record, Window
     from tap_tallyfy.progress import Progress
     from tap_tallyfy.stream import ListStream
+
+
+def is_archived(record: Record) -> bool:
+    """Return whether a record is archived: archiving sets its status and its date (vendor docs).
+
+    Args:
+        record: A normalised record.
+    """
+    return bool(record.get("archived_at")) or record.get("status") == "archived"
+
+
+def is_completed(record: Record) -> bool:
+    """Return whether a task is completed: sources have two words for it.
+
+    Args:
+        record: A normalised record.
+    """
+    return bool(record.get("completed_at")) or record.get("status") in {"complete", "completed"}
 
 
 @dataclass(frozen=True)
@@ -33,17 +51,21 @@ class Listing:
         forms: Query parameters, in the forms that different servers understand, best first.
         archived: Whether it holds archived records, and only those.
         fields: What its records are, where they do not say so.
+        holds: Tells records of this list: a form that shows others is not understood.
     """
 
     forms: Sequence[Mapping[str, str]] = ({},)
     archived: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
+    holds: Callable[[Record], bool] = lambda _: True
 
 
 DEFAULT: Final = Listing()
 #: Sources disagree on which of the two parameters the server understands; both together suit either.
 ARCHIVED: Final = Listing(
-    ({"archived": "only", "status": "archived"}, {"archived": "only"}, {"status": "archived"}), archived=True
+    ({"archived": "only", "status": "archived"}, {"archived": "only"}, {"status": "archived"}),
+    archived=True,
+    holds=is_archived,
 )
 
 
@@ -156,15 +178,15 @@ class ListSource:
             except RefusedFilterError as error:
                 refusal = error
                 continue
-            if page.records and (not self._listing.archived or all(map(is_archived, page.records))):
+            if page.records and all(map(self._listing.holds, page.records)):
                 return page
             if empty:  # two forms that show no archived record: there is none
                 break
             empty = None if page.records else page
         if empty:
             return empty
-        if refusal and not self._listing.archived:
-            raise refusal
+        if not self._listing.archived:
+            raise refusal or UnreadableError
         name = self._stream.name
         msg = (
             f"The API ignores or refuses every known filter for archived records of '{name}', so they"
@@ -176,15 +198,6 @@ class ListSource:
         self._progress.page(page, self)
         self._stream.client.has_answered = True
         return page
-
-
-def is_archived(record: Record) -> bool:
-    """Return whether a record is archived: archiving sets its status and its date (vendor docs).
-
-    Args:
-        record: A normalised record.
-    """
-    return bool(record.get("archived_at")) or record.get("status") == "archived"
 
 
 def _server_time(response: requests.Response) -> str | None:

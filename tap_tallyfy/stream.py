@@ -65,8 +65,8 @@ class ListStream(Member, RESTStream[Window]):
     by_creation: ClassVar[Sequence[Order]] = (Order("-created_at", "created_at"),)
     #: The lists that make up the stream, but for that of archived records.
     lists: ClassVar[Sequence[Listing]] = (DEFAULT,)
-    #: Query parameters that must not show records which those lists leave out: each is tried, and read if it does.
-    doubts: ClassVar[Sequence[Mapping[str, str]]] = ()
+    #: Parts of those lists that they may leave out although nobody says so: each is tried, and read if they do.
+    doubts: ClassVar[Sequence[Listing]] = ()
     #: The list of archived records, where the default list leaves them out.
     archived: ClassVar[Listing | None] = None
     #: Query parameters that are always sent.
@@ -204,9 +204,9 @@ class ListStream(Member, RESTStream[Window]):
             yield {**record, **{name: value for name, value in listing.fields.items() if record.get(name) is None}}
 
     def _doubts(self, listing: Listing) -> Iterator[Listing]:
-        """Yield lists of records that a list may leave out although nobody says so; filters settle the matter."""
+        """Yield the parts of a list that it may leave out; a filter by status settles the matter."""
         for doubt in self.doubts if "status" not in self.filters else ():
-            yield replace(listing, archived=False, forms=[{**form, **doubt} for form in listing.forms])
+            yield replace(doubt, forms=[{**form, **doubtful} for form in listing.forms for doubtful in doubt.forms])
 
     def _shows_unread(self, listing: Listing, seen: Seen, progress: Progress) -> bool:
         """Return whether the first page of a list holds a record that should have been read by now."""

@@ -11,7 +11,7 @@ from tap_tallyfy import answers
 from tap_tallyfy.nested import comments_of, folders_of, newest_comment, steps_of
 from tap_tallyfy.paginator import Order
 from tap_tallyfy.rows import RowStream
-from tap_tallyfy.source import ARCHIVED, Listing
+from tap_tallyfy.source import ARCHIVED, Listing, is_archived, is_completed
 from tap_tallyfy.stream import ListStream
 
 if sys.version_info >= (3, 12):
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tap_tallyfy.page import Record
 
 #: Tasks and templates know one way to ask for archived ones.
-_ONLY_ARCHIVED: Final = Listing(({"archived": "only"},), archived=True)
+_ONLY_ARCHIVED: Final = Listing(({"archived": "only"},), archived=True, holds=is_archived)
 _TEXT: Final[dict[str, Any]] = {"type": ["string", "null"]}
 
 
@@ -63,7 +63,10 @@ class TasksStream(ListStream):
     replication_key = "last_updated"
     archived = _ONLY_ARCHIVED
     # No source says whether a list without a status holds these.
-    doubts = ({"status": "complete"}, {"status": "completed"}, {"status": "auto-skipped"})
+    doubts = (
+        Listing(({"status": "complete"}, {"status": "completed"}), holds=is_completed),
+        Listing(({"status": "auto-skipped"},), holds=lambda task: task.get("status") == "auto-skipped"),
+    )
     by_creation = (Order("newest", "created_at"), Order("-created_at", "created_at"))
     decided = frozenset({"sort"})
 

@@ -47,7 +47,7 @@ def _template(number: int, title: str, days: float, due_days: int, steps: str) -
         days=days,
         due_days=due_days,
         steps=tuple(steps.split(", ")),
-        fields=tuple(f"{number * 0xD1B54A32D192ED03ABC98388FB8FAC03 * n % 2**128:032x}" for n in range(1, 5)),
+        fields=tuple(f"{(10 * number + n) * 0xD1B54A32D192ED03ABC98388FB8FAC03 % 2**128:032x}" for n in range(1, 5)),
         type="form" if title == "Leave Request" else "procedure",
     )
 

@@ -134,22 +134,24 @@ def compare(stored: Rows, now: Rows, at_first: Rows) -> int:
     """Say whether the warehouse holds all that the account holds, and else only what was deleted there."""
     missing, more = now - stored, stored - now
     if missing or more - at_first:
-        print(f"FAIL: {len(missing):,} rows of the account are missing or different in the warehouse:", tally(missing))
-        print(f"{len(more - at_first):,} rows of the warehouse never were in the account:", tally(more - at_first))
+        print(f"FAIL: {len(missing):,} rows of the account are missing or different in the warehouse{tally(missing)},")
+        print(f"{len(more - at_first):,} rows of the warehouse never were in the account{tally(more - at_first)}.")
         return 1
     counts = Counter(table for table, *_ in now)
+    print()
     if more:
-        print(f"{len(more):,} more rows were deleted in Tallyfy since the first sync and stay:", tally(more))
+        print(f"Deleted in Tallyfy, still in the warehouse: {len(more):,} rows{tally(more)}")
     print(
-        f"OK: {len(counts)} tables with equal keys hold all {len(now):,} rows of the account; "
+        f"OK: {len(counts)} tables hold all {len(now):,} rows of the account, with equal keys; "
         f"{counts['runs']:,} processes and {counts['tasks']:,} tasks with equal statuses and dates."
     )
     return 0
 
 
 def tally(rows: Rows) -> str:
-    """How many rows there are of each table."""
-    return ", ".join(f"{table} {count:,}" for table, count in Counter(table for table, *_ in rows).most_common())
+    """How many of the rows each table has, in brackets."""
+    counts = Counter(table for table, *_ in rows).most_common()
+    return f" ({', '.join(f'{table} {count:,}' for table, count in counts)})" if counts else ""
 
 
 def bookmark(database: Path) -> str | None:
@@ -182,12 +184,8 @@ def sync(database: Path, since: str | None, env: dict[str, str]) -> None:
         print(*log.read_text(encoding="utf-8").splitlines()[-20:], sep="\n")
         sys.exit(f"FAIL: meltano run ended with exit code {run.returncode}; all it said is in output/{log.name}")
     changed = contents(database) - before
-    how = (
-        f"Incremental since {since}: {len(changed):,} new or changed rows"
-        if since
-        else f"Full sync: {len(changed):,} rows"
-    )
-    print(fill(f"{how}: {tally(changed)}", 120), end="\n\n")
+    how = f"Incremental since {since}, new or changed" if since else "Full sync"
+    print(fill(f"{how}: {len(changed):,} rows{tally(changed)}", 120))
     print_templates(database)
     print_waits(database)
 
@@ -230,11 +228,11 @@ def print_waits(database: Path) -> None:
 
 def print_table(table: list[list[str]]) -> None:
     """Print rows of cells in columns, the first of them to the left and the others to the right."""
+    print()
     widths = [max(width(cell) for cell in column) for column in zip(*table, strict=True)]
     for first, *rest in table:
         cells = (" " * (size - width(cell)) + cell for cell, size in zip(rest, widths[1:], strict=True))
         print(first + " " * (widths[0] - width(first)), *cells, sep="  ")
-    print()
 
 
 def width(text: str) -> int:

@@ -2,7 +2,7 @@
 
 With TAP_TALLYFY_ACCESS_TOKEN and TAP_TALLYFY_ORG_ID set it is the real account, otherwise a sandbox of 1,000 processes.
 """
-# ruff: noqa: S603
+# ruff: noqa: S603, S608 - all commands and queries are written here
 
 from __future__ import annotations
 
@@ -10,27 +10,42 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from random import Random
+from textwrap import fill
 from typing import Any
 from unicodedata import combining, east_asian_width
-
-import requests
 
 from sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTPUT = ROOT / "output"
-LOG = OUTPUT / "demo.log"
 MELTANO = (str(ROOT / ".venv-meltano/bin/meltano"), "--environment=dev")
 # Only the loader's own Python has the one version of duckdb that the loader works with.
 LOADER_PYTHON = ROOT / ".meltano/loaders/target-duckdb/venv/bin/python"
-RUN_QUERY = """
+RUN_QUERIES = """
 import duckdb, json, sys
-print(json.dumps(duckdb.connect(sys.argv[1], read_only=True).execute(sys.argv[2]).fetchall(), default=str))
+database = duckdb.connect(sys.argv[1], read_only=True)
+print(json.dumps([database.execute(sql).fetchall() for sql in sys.argv[2:]], default=str))
 """
 
-RUNS = "SELECT id, status, strftime(last_updated, '%Y-%m-%dT%H:%M:%SZ') FROM runs"
+_STATE = "status, strftime(last_updated, '%Y-%m-%dT%H:%M:%S.%gZ')"
+COMPARED = {
+    "runs": f"id, {_STATE}",
+    "kickoff_answers": "run_id, field_id",
+    "tasks": f"id, {_STATE}",
+    "task_answers": "task_id, field_id",
+    "checklists": "id",
+    "steps": "id",
+    "form_fields": "id",
+    "users": "id",
+    "groups": "id",
+    "tags": "id",
+    "guests": "email",
+    "folders": "id",
+}
+"""What is compared of each table: the key, and of processes and tasks also the status and the last change."""
+
 TOTALS = """
 SELECT coalesce(checklist_title, '(none)'), coalesce(status, '(none)'), count(*), coalesce(sum(late_tasks), 0)
 FROM runs GROUP BY ALL ORDER BY ALL
@@ -42,102 +57,109 @@ UNION ALL
 SELECT 'All', median(date_diff('second', created_at, completed_at)) / 86400
 FROM runs WHERE completed_at IS NOT NULL
 """
+# A step waits from the completion of the one before it, the first from the start of the process.
+LONGEST_WAITS = """
+WITH waits AS (
+    SELECT step_id, date_diff('second', lag(completed_at, 1, run.started_at) OVER process, completed_at) / 86400 AS days
+    FROM tasks JOIN (SELECT id AS run_id, started_at FROM runs) AS run USING (run_id)
+    WHERE completed_at IS NOT NULL
+    WINDOW process AS (PARTITION BY run_id ORDER BY completed_at, position)
+)
+SELECT checklists.title, steps.title, count(*), median(days)
+FROM waits JOIN steps ON steps.id = step_id JOIN checklists ON checklists.id = steps.checklist_id
+GROUP BY checklists.id, checklists.title, steps.id, steps.title
+ORDER BY median(days) DESC LIMIT 5
+"""
 
-Changes = dict[str, tuple[str, str]]
-"""Status and last update of each process, by id."""
+Rows = set[tuple[Any, ...]]
+"""Rows of all tables, each with the name of its table before the rest."""
 
 
-def main() -> int:
-    """Run the demonstration; returns the exit code."""
-    OUTPUT.mkdir(exist_ok=True)
-    token, org_id = os.environ.get("TAP_TALLYFY_ACCESS_TOKEN"), os.environ.get("TAP_TALLYFY_ORG_ID")
-    if token and org_id:
-        return demonstrate_account(token, org_id)
-    if token or org_id:
+def main(root: Path = ROOT, processes: int = 1000) -> int:
+    """Run the demonstration in a Meltano project; returns the exit code."""
+    output = root / "output"
+    output.mkdir(exist_ok=True)
+    org_id = os.environ.get("TAP_TALLYFY_ORG_ID")
+    if bool(org_id) != bool(os.environ.get("TAP_TALLYFY_ACCESS_TOKEN")):
         print("Set both TAP_TALLYFY_ACCESS_TOKEN and TAP_TALLYFY_ORG_ID, or neither for the sandbox.")
         return 2
-    return demonstrate_sandbox()
+    if not org_id:
+        return demonstrate_sandbox(output / "sandbox.duckdb", processes)
+    print("Syncing your account with Meltano: tap-tallyfy to target-duckdb")
+    database = output / f"{org_id}.duckdb"
+    sync(database, bookmark(database), dict(os.environ))
+    return 0
 
 
-def demonstrate_sandbox() -> int:
-    """Sync the sandbox, with 25 processes changed if it is not the first time."""
-    database = OUTPUT / "sandbox.duckdb"
-    since = bookmark("sandbox", database)
-    with Sandbox(runs=1000, seed=1) as sandbox:
+def demonstrate_sandbox(database: Path, processes: int) -> int:
+    """Sync the sandbox, after 150 changes in all of its lists if it is not the first time, and compare."""
+    since = bookmark(database)
+    with Sandbox(runs=processes, seed=3) as sandbox:
+        at_first = account(sandbox)
         if since:
-            change(sandbox)
+            sandbox.mutate(Random(1), 150, everything=True)
         env = {name: value for name, value in os.environ.items() if not name.startswith("TAP_TALLYFY_")} | {
             "TAP_TALLYFY_API_URL": sandbox.api_url,
             "TAP_TALLYFY_ORG_ID": sandbox.org_id,
             "TAP_TALLYFY_ACCESS_TOKEN": sandbox.access_token,
         }
         print("Syncing a sandbox account with Meltano: tap-tallyfy to target-duckdb")
-        after = sync("sandbox", database, since, env)
-        truth = {run["id"]: (run["status"], run["last_updated"].replace(".000Z", "Z")) for run in sandbox.runs.values()}
-    rows, total = len(after), len(truth)
-    if after == truth:
-        print(
-            f"OK: {rows:,} rows in the warehouse, {total:,} processes in Tallyfy, with equal ids, statuses and dates."
-        )
-        return 0
-    wrong = sum(after.get(run_id) != truth.get(run_id) for run_id in after.keys() | truth.keys())
-    print(f"FAIL: {rows:,} rows in the warehouse, {total:,} processes in Tallyfy; {wrong:,} of them differ.")
-    return 1
+        sync(database, since, env)
+        return compare(warehouse(database), account(sandbox), at_first)
 
 
-def demonstrate_account(token: str, org_id: str) -> int:
-    """Sync the real account, and compare with the total that the API's own list reports."""
-    print("Syncing your account with Meltano: tap-tallyfy to target-duckdb")
-    total = count_listed(token, org_id)
-    database = OUTPUT / f"{org_id}.duckdb"
-    after = sync(org_id, database, bookmark(org_id, database), dict(os.environ))
-    rows = f"{len(after):,} rows in the warehouse"
-    if total is None or total != count_listed(token, org_id):
-        print(f"OK: {rows}. The account changed meanwhile or tells no total, so there is nothing to compare with.")
-        return 0
-    if any(name.startswith(("TAP_TALLYFY_RUNS_", "TAP_TALLYFY_START_DATE")) for name in os.environ):
-        print(f"OK: {rows}, {total:,} processes in Tallyfy, of which your settings choose some.")
-        return 0
-    listed = query(database, "SELECT count(*) FROM runs WHERE archived_at IS NULL")[0][0]
-    verdict = "OK" if listed == total else "FAIL"
-    print(f"{verdict}: {rows}, {listed:,} of them not archived; Tallyfy lists {total:,} that are not archived.")
-    return 0 if listed == total else 1
+def account(sandbox: Sandbox) -> Rows:
+    """What the sandbox holds of what is compared."""
+    runs, tasks, checklists = (sandbox.records(name).values() for name in ("runs", "tasks", "checklists"))
+    steps = [step for hidden in sandbox.hidden("checklists").values() for step in hidden["steps"]]
+    forms = [checklist["prerun"] for checklist in checklists] + [step["captures"] for step in steps]
+    rows: Rows = {("runs", run["id"], run["status"], run["last_updated"]) for run in runs}
+    rows |= {("tasks", task["id"], task["status"], task["last_updated"]) for task in tasks}
+    rows |= {("kickoff_answers", run["id"], field_id) for run in runs for field_id in run["prerun"]}
+    rows |= {("task_answers", task["id"], field_id) for task in tasks for field_id in task["taskdata"]}
+    rows |= {("steps", step["id"]) for step in steps}
+    rows |= {("form_fields", field["id"]) for form in forms for field in form}
+    for name in ("checklists", "users", "groups", "tags", "guests", "folders"):
+        rows |= {(name, key) for key in sandbox.records(name)}
+    return rows
 
 
-def count_listed(token: str, org_id: str) -> int | None:
-    """The total of the default list, which leaves archived processes out; None if the API does not tell."""
-    api_url = os.environ.get("TAP_TALLYFY_API_URL", "https://go.tallyfy.com/api").rstrip("/")
-    response = requests.get(
-        f"{api_url}/organizations/{org_id}/runs",
-        params={"per_page": 1},
-        headers={"Authorization": f"Bearer {token}", "Accept": "application/json", "X-Tallyfy-Client": "APIClient"},
-        timeout=60,
+def warehouse(database: Path) -> Rows:
+    """What the warehouse holds of what is compared."""
+    tables = query(database, *(f"SELECT '{table}', {columns} FROM {table}" for table, columns in COMPARED.items()))
+    return {tuple(row) for rows in tables for row in rows}
+
+
+def compare(stored: Rows, now: Rows, at_first: Rows) -> int:
+    """Say whether the warehouse holds all that the account holds, and else only what was deleted there."""
+    missing, more = now - stored, stored - now
+    if missing or more - at_first:
+        print(f"FAIL: {len(missing):,} rows of the account are missing or different in the warehouse{tally(missing)},")
+        print(f"{len(more - at_first):,} rows of the warehouse never were in the account{tally(more - at_first)}.")
+        return 1
+    counts = Counter(table for table, *_ in now)
+    print()
+    if more:
+        print(f"Deleted in Tallyfy, still in the warehouse: {len(more):,} rows{tally(more)}")
+    print(
+        f"OK: {len(counts)} tables hold all {len(now):,} rows of the account, with equal keys; "
+        f"{counts['runs']:,} processes and {counts['tasks']:,} tasks with equal statuses and dates."
     )
-    try:
-        response.raise_for_status()
-        return int(response.json()["meta"]["pagination"]["total"])
-    except (requests.RequestException, KeyError, TypeError, ValueError):
-        return None
+    return 0
 
 
-def change(sandbox: Sandbox) -> None:
-    """Change 25 processes, the same ones each time: 15 touched, 5 archived, 5 launched."""
-    open_runs = sorted(run_id for run_id, run in sandbox.runs.items() if run["archived_at"] is None)
-    chosen = Random(1).sample(open_runs, 20)
-    for run_id in chosen[:15]:
-        sandbox.touch(run_id, summary="Touched between two syncs")
-    for run_id in chosen[15:]:
-        sandbox.archive(run_id)
-    for number in range(1, 6):
-        sandbox.create(id=f"{number:032x}", name=f"Launched between two syncs - {number}")
+def tally(rows: Rows) -> str:
+    """How many of the rows each table has, in brackets."""
+    counts = Counter(table for table, *_ in rows).most_common()
+    return f" ({', '.join(f'{table} {count:,}' for table, count in counts)})" if counts else ""
 
 
-def bookmark(name: str, database: Path) -> str | None:
+def bookmark(database: Path) -> str | None:
     """Where the next sync goes on; None, and no database left, if it has to start from nothing."""
     if not database.exists():
         return None
-    command = [*MELTANO, "state", "get", f"dev:tap-tallyfy-to-target-duckdb:{name}"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [*MELTANO, "state", "get", f"dev:tap-tallyfy-to-target-duckdb:{database.stem}"]
+    result = subprocess.run(command, cwd=database.parent.parent, capture_output=True, text=True, check=False)
     state = json.loads(result.stdout) if result.returncode == 0 and result.stdout.strip() else {}
     value: str | None = state.get("singer_state", {}).get("bookmarks", {}).get("runs", {}).get("replication_key_value")
     if not value:
@@ -145,42 +167,47 @@ def bookmark(name: str, database: Path) -> str | None:
     return value
 
 
-def sync(name: str, database: Path, since: str | None, env: dict[str, str]) -> Changes:
-    """Run the sync, print what it did and the tables; returns what the warehouse then holds."""
-    before = warehouse(database) if since else {}
-    command = [*MELTANO, "run", f"--state-id-suffix={name}", "tap-tallyfy", "target-duckdb"]
+def sync(database: Path, since: str | None, env: dict[str, str]) -> None:
+    """Run the sync, print what it did and the tables."""
+    before = contents(database) if since else set()
+    command = [*MELTANO, "run", f"--state-id-suffix={database.stem}", "tap-tallyfy", "target-duckdb"]
     if not since:
         # Without the warehouse of the last time its state would leave most of it empty.
         command.insert(-2, "--full-refresh")
     env = env | {"TARGET_DUCKDB_FILEPATH": str(database)}
-    with LOG.open("w", encoding="utf-8") as log:
-        run = subprocess.run(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, check=False)
+    log = database.with_name("demo.log")
+    with log.open("w", encoding="utf-8") as file:
+        run = subprocess.run(
+            command, cwd=database.parent.parent, env=env, stdout=file, stderr=subprocess.STDOUT, check=False
+        )
     if run.returncode:
-        print(*LOG.read_text(encoding="utf-8").splitlines()[-20:], sep="\n")
-        sys.exit(f"FAIL: meltano run ended with exit code {run.returncode}; all it said is in {LOG.relative_to(ROOT)}")
-    after = warehouse(database)
-    changed = sum(before.get(run_id) != row for run_id, row in after.items())
-    print(f"Incremental since {since}: {changed:,} new or changed runs" if since else f"Full sync: {changed:,} runs")
-    print_report(database)
-    return after
+        print(*log.read_text(encoding="utf-8").splitlines()[-20:], sep="\n")
+        sys.exit(f"FAIL: meltano run ended with exit code {run.returncode}; all it said is in output/{log.name}")
+    changed = contents(database) - before
+    how = f"Incremental since {since}, new or changed" if since else "Full sync"
+    print(fill(f"{how}: {len(changed):,} rows{tally(changed)}", 120))
+    print_templates(database)
+    print_waits(database)
 
 
-def query(database: Path, sql: str) -> list[list[Any]]:
-    """The rows a query gives."""
-    command = [str(LOADER_PYTHON), "-c", RUN_QUERY, str(database), sql]
-    rows: list[list[Any]] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def contents(database: Path) -> Rows:
+    """A hash of each row that the warehouse holds."""
+    (names,) = query(database, "SHOW TABLES")
+    tables = query(database, *(f"SELECT '{table}', hash({table})::VARCHAR FROM {table}" for (table,) in names))
+    return {tuple(row) for rows in tables for row in rows}
+
+
+def query(database: Path, *queries: str) -> list[list[list[Any]]]:
+    """The rows that each query gives."""
+    command = [str(LOADER_PYTHON), "-c", RUN_QUERIES, str(database), *queries]
+    rows: list[list[list[Any]]] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return rows
 
 
-def warehouse(database: Path) -> Changes:
-    """Every process in the warehouse."""
-    return {run_id: (status, updated) for run_id, status, updated in query(database, RUNS)}
-
-
-def print_report(database: Path) -> None:
+def print_templates(database: Path) -> None:
     """Print, for each template: processes by status, late tasks, median days from launch to completion."""
-    totals = query(database, TOTALS)
-    days = {title: f"{median:.1f}" for title, median in query(database, CYCLE_TIMES) if median is not None}
+    totals, cycle_times = query(database, TOTALS, CYCLE_TIMES)
+    days = {title: f"{median:.1f}" for title, median in cycle_times if median is not None}
     statuses = sorted({status for _, status, _, _ in totals})
     titles = sorted({title for title, _, _, _ in totals})
     table = [["Template", *statuses, "runs", "late tasks", "median days"]]
@@ -189,12 +216,23 @@ def print_report(database: Path) -> None:
         counts = [sum(count for _, status, count, _ in rows if status == wanted) for wanted in statuses]
         late = sum(late for _, _, _, late in rows)
         table.append([title, *(f"{n:,}" for n in (*counts, sum(counts), late)), days.get(title, "-")])
-    widths = [max(width(cell) for cell in column) for column in zip(*table, strict=True)]
+    print_table(table)
+
+
+def print_waits(database: Path) -> None:
+    """Print the steps where processes wait longest."""
+    (waits,) = query(database, LONGEST_WAITS)
+    rows = [[f"{title}: {step}", f"{count:,}", f"{days:.1f}"] for title, step, count, days in waits]
+    print_table([["Where processes wait longest", "completed", "median days"], *rows])
+
+
+def print_table(table: list[list[str]]) -> None:
+    """Print rows of cells in columns, the first of them to the left and the others to the right."""
     print()
+    widths = [max(width(cell) for cell in column) for column in zip(*table, strict=True)]
     for first, *rest in table:
         cells = (" " * (size - width(cell)) + cell for cell, size in zip(rest, widths[1:], strict=True))
         print(first + " " * (widths[0] - width(first)), *cells, sep="  ")
-    print()
 
 
 def width(text: str) -> int:

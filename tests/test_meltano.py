@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import textwrap
+from datetime import datetime, timedelta
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from sandbox import Sandbox
+from sandbox import Sandbox, demo
 from tap_tallyfy.settings import settings_schema
 from tap_tallyfy.streams import STREAMS
 from tap_tallyfy.tap import lists_among
@@ -180,6 +183,49 @@ def test_a_filter_set_in_the_environment_is_asked_of_the_api(project: Project, s
         written = {json.loads(line)["id"] for line in lines}
     assert written == {run["id"] for run in sandbox.runs.values() if run["status"] == "active"}
     assert {request.query.get("status") for request in sandbox.requests} == {"active"}
+
+
+def longest_waits(sandbox: Sandbox) -> list[float]:
+    """The median wait of the five steps where processes wait longest, in days."""
+    waits: dict[str, list[float]] = {}
+    tasks = [task for task in sandbox.records("tasks").values() if task["run_id"] and task["completed_at"]]
+    for run_id, run in sandbox.runs.items():
+        since = datetime.fromisoformat(run["started_at"][:19])
+        of_run = [task for task in tasks if task["run_id"] == run_id]
+        for task in sorted(of_run, key=lambda task: (task["completed_at"], task["position"])):
+            before, since = since, datetime.fromisoformat(task["completed_at"][:19])
+            waits.setdefault(task["step_id"], []).append((since - before) / timedelta(days=1))
+    return sorted(map(median, waits.values()), reverse=True)[:5]
+
+
+def test_the_demo_shows_and_compares_an_account(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith(("TAP_TALLYFY_", "TARGET_", "MELTANO_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MELTANO_AUTO_INSTALL", "false")
+    assert demo.main(project.folder, processes=60) == 0
+    *_, verdict = capsys.readouterr().out.splitlines()
+    assert re.match(r"OK: 12 tables hold all [\d,]+ rows of the account, .* 60 processes and", verdict)
+    (shown,) = demo.query(project.folder / "output/sandbox.duckdb", demo.LONGEST_WAITS)
+    assert [days for *_, days in shown] == pytest.approx(longest_waits(Sandbox(runs=60, seed=3)))
+
+
+@pytest.mark.parametrize(
+    ("stored", "exit_code", "said"),
+    [
+        ({"a", "new"}, 0, "OK"),
+        ({"a", "new", "deleted"}, 0, "Deleted in Tallyfy, still in the warehouse: 1 rows (runs 1)"),
+        ({"a"}, 1, "1 rows of the account are missing"),
+        ({"a", "new", "foreign"}, 1, "1 rows of the warehouse never were in the account"),
+    ],
+)
+def test_the_demo_lets_the_warehouse_keep_only_what_was_deleted(
+    stored: set[str], exit_code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{("runs", each, "active", None) for each in ids} for ids in (stored, {"a", "new"}, {"a", "deleted"})]
+    assert demo.compare(*rows) == exit_code
+    assert said in capsys.readouterr().out
 
 
 def renew() -> None:

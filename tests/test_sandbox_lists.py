@@ -324,6 +324,13 @@ def test_the_templates(company: Sandbox) -> None:
         assert all("captures" in step for step in steps)
 
 
+def test_no_two_fields_of_templates_share_an_id(company: Sandbox) -> None:
+    forms = [checklist["prerun"] for checklist in company.records("checklists").values()]
+    forms += [step["captures"] for hidden in company.hidden("checklists").values() for step in hidden["steps"]]
+    ids = [field["id"] for form in forms for field in form]
+    assert len(ids) == len(set(ids))
+
+
 def test_tasks_of_a_process_are_the_same_in_both_lists(company: Sandbox) -> None:
     by_run = tasks_by_run(company)
     for run in body(company, "runs", per_page=100, **{"with": "tasks"})["data"]:

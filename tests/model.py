@@ -50,7 +50,7 @@ class Server:
         sizes: The sizes of pages that it knows, if not all; for another it takes the first.
         fixed: The size of all pages, whatever is asked for, or 0.
         archived_sorted: Whether it sorts archived records too.
-        archived: How archived records are asked for: "param", "status" or "both".
+        archived: How archived records are asked for: "param", "status" or "both"; "none" if its list holds them too.
         whole: Whether it sends the list in one answer.
         date: Whether it tells its clock.
         total, meta: Whether its pages have a total, and any `meta` at all.
@@ -188,7 +188,7 @@ class Server:
         only = (knows_param and window.parameters.get("archived") == "only") or (
             knows_status and window.parameters.get("status") == "archived"
         )
-        rows = [row for row in rows if bool(row["archived_at"]) == only]
+        rows = [row for row in rows if bool(row["archived_at"]) == only or self.archived == "none"]
         if "status" in window.parameters:
             rows = [row for row in rows if row["status"] == window.parameters["status"]]
         size = self.fixed or min(window.size, self.cap)
@@ -297,7 +297,7 @@ class Warehouse:
         return not self.error
 
     def bookmark(self) -> Any:
-        return self.state.get("bookmarks", {}).get("runs", {}).get("replication_key_value")
+        return self.state.get("bookmarks", {}).get(self.base.name, {}).get("replication_key_value")
 
     def wrong(self, ids: Iterable[Any]) -> list[Any]:
         """Return which of these records the warehouse does not hold as the server has them."""

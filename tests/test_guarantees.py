@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from tap_tallyfy import readings
 from tap_tallyfy.evidence import SortEvidence
 from tap_tallyfy.paginator import ListPaginator, Order
-from tap_tallyfy.streams import RunsStream
+from tap_tallyfy.streams import RunsStream, TagsStream, TasksStream
 from tap_tallyfy.walk import Walk
 from tests.model import Server, Warehouse
 
@@ -185,8 +185,17 @@ def check(stream: type[ListStream], examples: int, fixed: dict[str, object], set
     )
 
 
-def test_guarantees_hold() -> None:
-    check(RunsStream, 300 * SOAK, {}, {})
+@pytest.mark.parametrize(
+    ("stream", "fixed"),
+    [
+        pytest.param(RunsStream, {}, id="runs"),
+        # No order by change, and an archived part: all of it is read each time.
+        pytest.param(TasksStream, {"sort": "created_at", "archived": "param"}, id="tasks"),
+        pytest.param(TagsStream, {"dates": "none", "archived": "none", "whole": False, "lag": 0}, id="no dates"),
+    ],
+)
+def test_guarantees_hold(stream: type[ListStream], fixed: dict[str, object]) -> None:
+    check(stream, (300 if stream is RunsStream else 60) * SOAK, fixed, {})
 
 
 class JoinsAtAnEqualKey(ListPaginator):

@@ -64,8 +64,8 @@ class Contender:
 
     @property
     def start(self) -> list[str]:
-        """The command without arguments."""
-        return [self.python, *((str(_HERE / "peers" / self.script),) if self.script else ("-m", "tap_tallyfy"))]
+        """The command without arguments; the tap reads processes alone, as the others do."""
+        return [self.python, *((str(_HERE / "peers" / self.script),) if self.script else ("-m", "tests.runs"))]
 
     def install(self) -> str | None:
         """Make its environment unless that is there; returns why that cannot be, or None."""

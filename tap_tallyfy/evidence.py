@@ -106,7 +106,8 @@ class Seen:
         Args:
             record: A normalised record.
         """
-        key, known = self.identity(record), self.knows(record)
+        key = self.identity(record)
+        known = key in self._ids or any(key in ids for ids in self._earlier)
         self._ids.add(key)
         if self.is_settled(record):
             return not known

@@ -171,8 +171,12 @@ class Member(Stream):
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record:
         # IDs of users are the same in several organizations, which may share a table.
-        row["org_id"] = self.config["org_id"]
+        row["org_id"] = self._org_id
         return row
+
+    @cached_property
+    def _org_id(self) -> str:
+        return str(self.config["org_id"])
 
     # Lists that may not be read
 

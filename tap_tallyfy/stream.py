@@ -119,7 +119,9 @@ class ListStream(Member, RESTStream[Window]):
     @override
     def rows(self, record: Record, floor: str) -> Iterator[Record]:
         if self.is_new(record, floor):
-            yield {name: value for name, value in record.items() if name not in self._borrowed}
+            # What others are made of is no part of this stream; most lists lend nothing.
+            lent = self._borrowed
+            yield {name: value for name, value in record.items() if name not in lent} if lent else record
 
     def is_new(self, record: Record, floor: str) -> bool:
         """Return whether a record is to be handed on: it may have changed since, and is not to be left out.
@@ -129,8 +131,11 @@ class ListStream(Member, RESTStream[Window]):
             floor: The second before which all changes are known, or `""`.
         """
         changed_at = second(self.changed_at(record))
-        excluded = self.settings.get("archived") == "exclude" and is_archived(record)
-        return not excluded and not (changed_at and changed_at < floor)
+        return not (changed_at and changed_at < floor) and not (self._excludes_archived and is_archived(record))
+
+    @cached_property
+    def _excludes_archived(self) -> bool:
+        return self.settings.get("archived") == "exclude"
 
     def normalise(self, row: Record) -> Record:
         """Return a record of what the API nests in another one.
@@ -201,7 +206,9 @@ class ListStream(Member, RESTStream[Window]):
             log=self.logger,
         )
         for record in walk:
-            yield {**record, **{name: value for name, value in listing.fields.items() if record.get(name) is None}}
+            for name, value in listing.fields.items():
+                record[name] = record.get(name) or value
+            yield record
 
     def _doubts(self, listing: Listing) -> Iterator[Listing]:
         """Yield the parts of a list that it may leave out; a filter by status settles the matter."""

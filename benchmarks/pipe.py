@@ -74,8 +74,10 @@ class Pipe:
         """Measure the whole."""
         with self._target(name) as (project, place):
             given = variables("tap-tallyfy", **self.bench.api) | variables(name, **place, **settings)
-            environment = (f"{variable}={value}" for variable, value in given.items())
-            environment.append('TAP_TALLYFY__SELECT=["runs.*"]')
+            environment = [
+                *(f"{variable}={value}" for variable, value in given.items()),
+                'TAP_TALLYFY__SELECT=["runs.*"]',
+            ]
             command = ["env", *environment, str(MELTANO), "run", "--no-install", "tap-tallyfy", name]
             cost = run(command, self.bench.folder / "said", project.folder)
             self._say(f"meltano run tap-tallyfy {name}", settings, cost)

@@ -65,7 +65,9 @@ class Warehouse:
         """What the table holds, by id and without the loader's own columns."""
         rows = [row for (row,) in self.postgres.query(f"SELECT to_jsonb(runs) FROM {self.schema}.runs")]
         assert len({row["id"] for row in rows}) == len(rows)
-        return {row["id"]: {name: row[name] for name in row if not name.startswith("_sdc_")} for row in rows}
+        assert {row["org_id"] for row in rows} <= {self.sandbox.org_id}
+        own = ("_sdc_", "org_id")
+        return {row["id"]: {name: row[name] for name in row if not name.startswith(own)} for row in rows}
 
     def sync(self, before_list: Hook | None = None) -> int:
         """Pipe the tap, with the state the loader wrote last, into the loader; returns the tap's exit code."""

@@ -32,7 +32,12 @@ TAP = (sys.executable, "-m", "tests.runs")
 STATES_OFTEN = (
     sys.executable,
     "-c",
-    "from tap_tallyfy.tap import TapTallyfy as T\nfor kind in T.stream_types: kind.STATE_MSG_FREQUENCY = 7\nT.cli()",
+    """
+from tests.runs import RunsStream, TapTallyfy
+RunsStream.STATE_MSG_FREQUENCY = 7
+TapTallyfy.stream_types = (RunsStream,)
+TapTallyfy.cli()
+""",
 )
 #: Seconds after which a process that was told to end has failed to.
 PROMPTLY = 20

@@ -210,7 +210,7 @@ def sync(sandbox: Sandbox, bodies: list[bytes | None], **config: Any) -> bool:
 
 
 SLOW = settings(
-    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -228,7 +228,7 @@ def test_damaged_pages_one_after_the_other(account: Sandbox, made: list[Any], ar
     sync(account, bodies, page_size=5, runs={"archived": archived, "with": related})
 
 
-@settings(SLOW, max_examples=20)
+@settings(SLOW, max_examples=10)
 @given(st.lists(pages(), min_size=1, max_size=3))
 def test_a_page_the_contract_allows_needs_no_extra(account: Sandbox, made: list[Any]) -> None:
     for page in made:

@@ -195,7 +195,7 @@ def check(stream: type[ListStream], examples: int, fixed: dict[str, object], set
     ],
 )
 def test_guarantees_hold(stream: type[ListStream], fixed: dict[str, object]) -> None:
-    check(stream, (300 if stream is RunsStream else 60) * SOAK, fixed, {})
+    check(stream, (250 if stream is RunsStream else 50) * SOAK, fixed, {})
 
 
 class JoinsAtAnEqualKey(ListPaginator):

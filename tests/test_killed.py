@@ -132,8 +132,7 @@ def states(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 
 
-@pytest.mark.parametrize("concurrency", [1, 8])
-@pytest.mark.parametrize("page", [1, 3, 17])
+@pytest.mark.parametrize(("page", "concurrency"), [(1, 1), (3, 8), (17, 1), (17, 8)])
 @pytest.mark.parametrize(("what", "code"), [*SIGNALS, (signal.SIGKILL, -9)])
 def test_a_stopped_sync_is_made_up_for_by_the_next(
     tmp_path: Path, what: signal.Signals, code: int, page: int, concurrency: int

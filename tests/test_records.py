@@ -442,7 +442,7 @@ def second_of(text: str) -> datetime:
     return moment - shift if sign == "+" else moment + shift
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(RECORDS)
 @example({name: "" for name in PROPERTIES if name != "id"})
 @example({name: [] for name in PROPERTIES if name != "id"})
@@ -500,7 +500,7 @@ def test_date_times_compare_as_text(first: datetime, other: datetime, separator:
     assert datetime.fromisoformat(one[:19] + "+00:00") == first.replace(microsecond=0)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 23), st.sampled_from(list("0123456789-:.,TtZzWw+ ٣\n"))), min_size=1, max_size=4)
 )

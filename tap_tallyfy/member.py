@@ -13,6 +13,7 @@ from singer_sdk import Stream
 from singer_sdk.exceptions import FatalSyncError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 
+from tap_tallyfy.contract import ORG_ID
 from tap_tallyfy.errors import explain
 from tap_tallyfy.records import Misfit, date_time, earlier, now, second
 
@@ -171,12 +172,14 @@ class Member(Stream):
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record:
         # IDs of users are the same in several organizations, which may share a table.
-        row["org_id"] = self._org_id
+        if self._org_id:
+            row[ORG_ID] = self._org_id
         return row
 
     @cached_property
     def _org_id(self) -> str:
-        return str(self.config["org_id"])
+        """The organization's ID, or `""` where a catalog from elsewhere has no column for it."""
+        return str(self.config["org_id"]) if ORG_ID in self.effective_schema["properties"] else ""
 
     # Lists that may not be read
 

@@ -132,6 +132,8 @@ def test_settings_from_the_environment_reach_the_tap_and_unset_ones_do_not(proje
         "page_size": 7,
         "lookback_seconds": 60,
         "request_timeout": 60,
+        "tasks": {"archived": "include"},
+        "checklists": {"archived": "include"},
         "runs": {"archived": "include", "owners": ["1001", "1002"], "starred": True, "status": "active"},
         "token_url": "https://go.tallyfy.com/oauth/token",
     }

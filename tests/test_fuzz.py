@@ -181,11 +181,17 @@ def number(text: str) -> Decimal | float:
         return float(text)
 
 
+class RunsAlone(TapTallyfy):
+    """The tap with the stream of processes alone."""
+
+    stream_types = (RunsStream,)
+
+
 def sync(sandbox: Sandbox, bodies: list[bytes | None], **config: Any) -> bool:
     """Sync in this process; return whether that went well, and check all that was emitted."""
     sandbox.faults = faults(bodies)
     before = len(sandbox.requests)
-    tap = TapTallyfy(config=settings_for(sandbox, **config))
+    tap = RunsAlone(config=settings_for(sandbox, **config))
     with redirect_stdout(io.TextIOWrapper(io.BytesIO())) as stdout:
         try:
             tap.sync_all()
@@ -339,7 +345,7 @@ def test_a_server_that_says_the_same_for_ever_does_not_keep_the_tap_for_ever(
     account: Sandbox, body: bytes, page_size: int, archived: str
 ) -> None:
     account.faults = answers = Endless([body])
-    tap = TapTallyfy(config=settings_for(account, page_size=page_size, runs={"archived": archived}))
+    tap = RunsAlone(config=settings_for(account, page_size=page_size, runs={"archived": archived}))
     with redirect_stdout(io.TextIOWrapper(io.BytesIO())), suppress(SingerSDKError):
         tap.sync_all()
     tap.client.session.close()

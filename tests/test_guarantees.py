@@ -293,17 +293,25 @@ NO_LOOKBACK = {"lookback_seconds": 0}
     [
         pytest.param(
             with_paginator(JoinsAtAnEqualKey),
-            {**ORDERLY, "ties": "shuffled", "page_size": 20, "rows": 150, "kinds": ("delete",)},
+            {**ORDERLY, "ties": "shuffled", "page_size": 10, "concurrency": 4, "rows": 100, "kinds": ("delete",)},
             {},
             id="R1-join",
         ),
         pytest.param(
-            with_paginator(MeetsAtAnEqualKey), {**ORDERLY, "concurrency": 4, "rows": 60}, NO_LOOKBACK, id="R3-meet"
+            with_paginator(MeetsAtAnEqualKey),
+            {**ORDERLY, "page_size": 10, "concurrency": 4, "rows": 100},
+            NO_LOOKBACK,
+            id="R3-meet",
         ),
         pytest.param(with_paginator(BelievesTheTotal), {**ORDERLY, "total_lags": True}, {}, id="R4-end"),
         pytest.param(NoClock, {**ORDERLY, "sort": "created_at"}, NO_LOOKBACK, id="R7-clock"),
         pytest.param(RunsStream, {**ORDERLY, "lag": 8}, NO_LOOKBACK, id="R7-lookback"),
-        pytest.param(with_walk(NoEvidence), {"sort": "created_at", "meta": True}, {}, id="evidence-of-the-order"),
+        pytest.param(
+            with_walk(NoEvidence),
+            {**ORDERLY, "sort": "created_at", "default": "-created_at", "page_size": 2, "rows": 30},
+            NO_LOOKBACK,
+            id="evidence-of-the-order",
+        ),
         pytest.param(with_walk(OneReading), {"fixed": 3, "whole": False, "lag": 0}, {}, id="second-reading"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from tap_tallyfy import deletions
 from tap_tallyfy.errors import RefusedListError
 
 if TYPE_CHECKING:
@@ -79,16 +80,26 @@ class Family:
             member.refused(why, context)
         else:
             member.note_state(reading.clock, context)
+            if member in reading.complete:
+                deletions.mark(member, reading.complete[member], context)
 
     def _read(self, reading: _Reading, first: Member, context: Context | None) -> Iterator[Record]:
         floors = {member: member.floor(context) for member in reading.aside}
         seen = self.head.nothing_seen(context)
         others = [(member, spool) for member, spool in reading.aside.items() if member is not first]
+        found = 0
         for record in self.head.read(seen, min(floors.values()), context):
             for member, spool in others:
                 spool.put(member.rows(record, floors[member]))
-            yield from first.rows(record, floors[first])
+            for row in first.rows(record, floors[first]):
+                found += 1
+                yield row
         reading.clock = seen.clock
+        rows = {member: found if member is first else spool.rows for member, spool in reading.aside.items()}
+        complete = {member: rows[member] for member in rows if deletions.sees_all(member, floors[member])}
+        first.failure = deletions.shrunk(complete, context)
+        if not first.failure:
+            reading.complete = complete
 
 
 class _Reading:
@@ -97,6 +108,8 @@ class _Reading:
     def __init__(self, members: Iterable[Member]) -> None:
         self.aside = {member: _Spool() for member in members}
         self.clock = ""
+        #: For each member all of whose rows this reading has shown, their number.
+        self.complete: dict[Member, int] = {}
         self.refusal: RefusedListError | None = None
 
     def left_for(self, member: Member) -> Iterator[Record]:
@@ -110,9 +123,11 @@ class _Spool:
 
     def __init__(self) -> None:
         self._file: Any = None
+        self.rows = 0
 
     def put(self, rows: Iterable[Record]) -> None:
         for row in rows:
+            self.rows += 1
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `taken`, or with the process
             self._file.write(_ENCODER.encode(row) + b"\n")

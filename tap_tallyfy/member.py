@@ -12,9 +12,13 @@ import msgspec
 from singer_sdk import Stream
 from singer_sdk.exceptions import FatalSyncError
 from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import RemoveRecordTransform
+from singer_sdk.singerlib.messages import ActivateVersionMessage
 
+from tap_tallyfy import deletions
 from tap_tallyfy.contract import ORG_ID
 from tap_tallyfy.errors import explain
+from tap_tallyfy.output import LineWriter
 from tap_tallyfy.records import Misfit, date_time, earlier, now, second
 
 if sys.version_info >= (3, 12):
@@ -48,8 +52,8 @@ class Member(Stream):
     needs: ClassVar[Sequence[str]] = ()
     #: Other fields of the list that it is made from.
     sources: ClassVar[Sequence[str]] = ()
-    #: Why the API did not let the tap read the list, if it did not.
-    refusal: RefusedListError | None = None
+    #: Why the sync fails for this stream once the others are done, or `""`.
+    failure: str = ""
 
     @abstractmethod
     def rows(self, record: Record, floor: str) -> Iterator[Record]:
@@ -86,16 +90,19 @@ class Member(Stream):
     # State
 
     def check_state(self, state: dict[str, Any]) -> None:
-        """Forget a bookmark that must not be used, and say why.
+        """Forget what must not be used, and say why if it is the bookmark.
 
         Args:
             state: The stream's part of the state; changed in place.
         """
+        settings_changed = state.get("filters", self.fingerprint) != self.fingerprint
+        if settings_changed:
+            state.pop(deletions.ROWS, None)
         bookmark = state.get("replication_key_value")
         if not bookmark:
             return
         why = ""
-        if state.get("filters", self.fingerprint) != self.fingerprint:
+        if settings_changed:
             why = f"was made under other settings than 'org_id' and '{self.family.head.name}' now have"
         elif self._start < str(state.get("start_date") or self._start):
             why = "was made under a later 'start_date'"
@@ -181,7 +188,27 @@ class Member(Stream):
         """The organization's ID, or `""` where a catalog from elsewhere has no column for it."""
         return str(self.config["org_id"]) if ORG_ID in self.effective_schema["properties"] else ""
 
-    # Lists that may not be read
+    # Deletions
+
+    @property
+    @override
+    def emit_activate_version_messages(self) -> bool:
+        """Return False: the SDK sends the message before anything has been read; see `deletions`."""
+        return False
+
+    @property
+    def version(self) -> int | None:
+        """The version of the rows of this sync, or None where the target is told nothing of deletions."""
+        writer = self._tap.message_writer
+        return writer.version if isinstance(writer, LineWriter) else None
+
+    def write_version(self) -> None:
+        """Tell the target that rows of an older version are no longer there."""
+        for map_ in self.stream_maps:
+            if self.version is not None and not isinstance(map_, RemoveRecordTransform):
+                self._tap.write_message(ActivateVersionMessage(stream=map_.stream_alias, version=self.version))
+
+    # Failures that wait until the other streams are done
 
     def refused(self, why: RefusedListError, context: Context | None) -> None:
         """Note that the list may not be read; the other streams are synced all the same.
@@ -190,24 +217,23 @@ class Member(Stream):
             why: What the API said.
             context: The partition, if any.
         """
-        self.refusal = why
+        self.failure = explain(why.response, self.name)
         # What has been read may not be all there is up to its last change, which the SDK would make the bookmark.
         self.get_context_state(context).pop("progress_markers", None)
         self.logger.warning("'%s' is given up; the other streams go on.", self.name)
 
     @override
     def log_sync_costs(self) -> None:
-        """Fail if a list could not be read: the SDK calls this when all streams have been synced.
+        """Fail if the stream did: the SDK calls this when all streams have been synced.
 
         Raises:
-            FatalSyncError: If one could not.
+            FatalSyncError: If it did, and no other one is left to say so.
         """
         super().log_sync_costs()
-        if self.refusal:
-            sentence = explain(self.refusal.response, self.name)
-            if self is [stream for stream in self._tap.streams.values() if getattr(stream, "refusal", None)][-1]:
-                raise FatalSyncError(sentence)
-            self.logger.error("%s", sentence)
+        if self.failure:
+            if self is [stream for stream in self._tap.streams.values() if getattr(stream, "failure", "")][-1]:
+                raise FatalSyncError(self.failure)
+            self.logger.error("%s", self.failure)
 
 
 def _date_time_or_none(value: object) -> str | None:

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.singerlib.messages import RecordMessage
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -23,11 +24,16 @@ class OutputError(Exception):
 
 
 class LineWriter(MsgSpecWriter):
-    """Writes each message as one line; a signal that arrives meanwhile waits until the line is written."""
+    """Writes each message as one line; a signal that arrives meanwhile waits until the line is written.
+
+    Attributes:
+        version: What rows are marked with, so that a later sync can tell those it has not shown; None to mark none.
+    """
 
     def __init__(self) -> None:
         """Start with nothing written."""
         super().__init__()
+        self.version: int | None = None
         self._writing = False
         self._exit_code: int | None = None
         self._written = 0
@@ -43,7 +49,19 @@ class LineWriter(MsgSpecWriter):
         Raises:
             OutputError: If the output is closed or full.
         """
-        line = bytes(self.format_message(message))
+        if isinstance(message, RecordMessage):
+            message.version = self.version
+        self.write_line(bytes(self.format_message(message)))
+
+    def write_line(self, line: bytes) -> None:
+        """Write a line.
+
+        Args:
+            line: The line, with its end.
+
+        Raises:
+            OutputError: If the output is closed or full.
+        """
         self._start = self._position() if self._start is None else self._start
         self._writing = True
         try:

@@ -122,6 +122,14 @@ _COMMON: Final = th.PropertiesList(
         title="Concurrency",
         description="Most pages to read side by side.",
     ),
+    th.Property(
+        "emit_activate_version_messages",
+        th.BooleanType,
+        nullable=False,
+        default=True,
+        title="Mark deleted rows",
+        description="Tell the target which rows are deleted; false where organizations share tables.",
+    ),
 )
 
 #: The settings whose meaning the tap gives them; all others are query parameters as the contract describes them.

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -85,6 +86,8 @@ class TapTallyfy(Tap):
             if parse_env_config:  # the SDK stumbles over variables of the wrong type, and has read `.env` by now
                 _refuse(settings.environment_errors(self.config_jsonschema, os.environ, _ENVIRONMENT_PREFIX))
             raise
+        if isinstance(self.message_writer, LineWriter) and self.config.get("emit_activate_version_messages"):
+            self.message_writer.version = self._next_version()
         if threading.current_thread() is threading.main_thread():
             # The SDK's own handler ends a killed sync with exit code 0, as if it had been complete.
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -115,6 +118,11 @@ class TapTallyfy(Tap):
             stream = self.streams.get(name)
             if stream is not None:
                 stream.check_state(bookmark)  # type: ignore[attr-defined] # all streams are ours
+
+    def _next_version(self) -> int:
+        """Return the present second, or more where the state knows of a version that is no smaller."""
+        known = (bookmark.get("version") for bookmark in self.state.get("bookmarks", {}).values())
+        return max(int(time.time()), *(version + 1 for version in known if type(version) is int), 0)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         self.logger.error("Stopped by %s; the bookmark stays where it was.", signal.Signals(number).name)

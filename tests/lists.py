@@ -72,7 +72,12 @@ def expected(sandbox: Sandbox) -> Tables:
 
 def by_key(name: str, rows: Iterable[Row]) -> dict[Key, Row]:
     """Rows by their key, and what they hold comparable."""
-    return {tuple(row[column] for column in KEYS[name]): comparable(row) for row in rows}
+    return {key_of(name, row): comparable(row) for row in rows}
+
+
+def key_of(name: str, row: Row) -> Key:
+    """The key of a row."""
+    return tuple(row[column] for column in KEYS[name])
 
 
 def comparable(value: Any) -> Any:
@@ -227,13 +232,15 @@ def _discovered() -> str:
     return "\n".join(result.lines)
 
 
-def catalog(selected: Callable[[str], bool] | Iterable[str] = STREAMS) -> dict[str, Any]:
-    """The tap's own catalog with these streams selected and no others."""
+def catalog(selected: Callable[[str], bool] | Iterable[str] = STREAMS, *, full: bool = False) -> dict[str, Any]:
+    """The tap's own catalog with these streams selected and no others, to be read in full or as they are."""
     found: dict[str, Any] = json.loads(_discovered())
     chosen = set(selected) if not callable(selected) else {name for name in STREAMS if selected(name)}
     for stream in found["streams"]:
         (whole,) = (each["metadata"] for each in stream["metadata"] if each["breadcrumb"] == [])
         whole["selected"] = stream["tap_stream_id"] in chosen
+        if full:  # as Meltano writes what the extractor `tap-tallyfy--full` says
+            stream["replication_method"] = whole["replication-method"] = "FULL_TABLE"
     return found
 
 

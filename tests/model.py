@@ -13,10 +13,10 @@ from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from singer_sdk.exceptions import FatalAPIError, SingerSDKError
-from singer_sdk.singerlib.encoding.base import GenericSingerWriter
-from singer_sdk.singerlib.messages import Message
 
+from tap_tallyfy.output import LineWriter
 from tap_tallyfy.page import Page, Pagination, Window
 from tap_tallyfy.streams import RunsStream
 from tap_tallyfy.tap import TapTallyfy
@@ -208,7 +208,7 @@ class Server:
         return Page(window, copy.deepcopy(shown), pagination if self.meta else Pagination(), stamp)
 
 
-class Collector(GenericSingerWriter[str, Message]):
+class Collector(LineWriter):
     """Keeps messages instead of writing them."""
 
     def __init__(self) -> None:
@@ -216,17 +216,17 @@ class Collector(GenericSingerWriter[str, Message]):
         self.messages: list[dict[str, Any]] = []
 
     @override
-    def serialize_message(self, message: Message) -> str:
-        return ""
-
-    @override
-    def write_message(self, message: Message) -> None:
-        self.messages.append(copy.deepcopy(message.to_dict()))
+    def write_line(self, line: bytes) -> None:
+        self.messages.append(msgspec.json.decode(line))
 
 
 @dataclass
 class Warehouse:
-    """A target that holds what was emitted, and the state that goes with it."""
+    """A target that holds what was emitted, and the state that goes with it.
+
+    Attributes:
+        deleted: The ids of rows that are marked as deleted.
+    """
 
     server: Server
     page_size: int = 100
@@ -235,6 +235,8 @@ class Warehouse:
     rows: Rows = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    versions: dict[Any, int] = field(default_factory=dict)
+    deleted: set[Any] = field(default_factory=set)
     error: str = ""
     emitted: int = 0
 
@@ -288,13 +290,22 @@ class Warehouse:
         except SingerSDKError as error:
             self.error = str(error)
         for message in writer.messages:
-            if message["type"] == "RECORD":
-                self.rows[message["record"]["id"]] = message["record"]
-                assert message["record"].pop("org_id") == config["org_id"]
-                self.emitted += 1
-            elif message["type"] == "STATE":
-                self.state = message["value"]
+            self.take(message)
         return not self.error
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Do what a target does with a message."""
+        if message["type"] == "RECORD":
+            row = message["record"]
+            assert row.pop("org_id") == "o"
+            self.rows[row["id"]] = row
+            self.versions[row["id"]] = message["version"]
+            self.deleted.discard(row["id"])
+            self.emitted += 1
+        elif message["type"] == "ACTIVATE_VERSION":
+            self.deleted |= {identity for identity, version in self.versions.items() if version < message["version"]}
+        elif message["type"] == "STATE":
+            self.state = message["value"]
 
     def bookmark(self) -> Any:
         return self.state.get("bookmarks", {}).get(self.base.name, {}).get("replication_key_value")

@@ -1,0 +1,273 @@
+"""What is deleted for good is marked in the warehouse, and nothing else ever is."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from datetime import datetime, timezone
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandbox import Behaviour, Sandbox
+from tests.lists import FAMILIES, INCREMENTAL, STREAMS, catalog, expected, key_of, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sandbox.behaviour import Request
+    from tests.loaders import Warehouse
+    from tests.tap import Result
+
+pytest_plugins = ["tests.loaders"]
+
+FULL_TABLE = set(STREAMS) - INCREMENTAL
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(runs=30, seed=3) as running:
+        yield running
+
+
+def marked(result: Result) -> set[str]:
+    """The streams whose deleted rows the tap has had marked."""
+    return {message["stream"] for message in result.messages if message["type"] == "ACTIVATE_VERSION"}
+
+
+def full(sandbox: Sandbox, state: Any = None, **settings: Any) -> Result:
+    """Read everything, as once a night."""
+    return sync(sandbox, catalog=catalog(full=True), state=state, **settings)
+
+
+def test_a_stream_is_marked_behind_its_last_row(sandbox: Sandbox) -> None:
+    result = full(sandbox)
+    assert result.code == 0, result.stderr
+    assert marked(result) == set(STREAMS)
+    done: set[str] = set()
+    (version,) = {message["version"] for message in result.messages if "version" in message}
+    for message in result.messages:
+        if message["type"] == "RECORD":
+            assert message["stream"] not in done
+            assert message["version"] == version
+        elif message["type"] == "ACTIVATE_VERSION":
+            done.add(message["stream"])
+    assert result.messages[-1]["type"] == "STATE"
+    assert abs(version - time.time()) < 300
+
+
+def test_a_version_is_higher_than_any_before_although_the_clock_is_not(sandbox: Sandbox) -> None:
+    tomorrow = int(time.time()) + 86_400
+    state = {"bookmarks": {"tags": {"version": tomorrow}, "runs": {"version": "odd"}}}
+    result = full(sandbox, state)
+    assert {message["version"] for message in result.messages if "version" in message} == {tomorrow + 1}
+    assert result.states[-1]["bookmarks"]["runs"]["version"] == tomorrow + 1
+
+
+def test_an_incremental_sync_marks_only_what_it_reads_in_full(sandbox: Sandbox) -> None:
+    result = sync(sandbox)
+    assert marked(result) == FULL_TABLE
+    assert all(type(message["version"]) is int for message in result.messages if message["type"] == "RECORD")
+    # A bookmark that the stream has from before it was to be read in full leaves nothing out.
+    after = full(sandbox, result.states[-1])
+    assert marked(after) == set(STREAMS)
+    assert len(after.records) == len(result.records)
+
+
+@pytest.mark.parametrize(
+    ("settings", "unmarked"),
+    [
+        ({"emit_activate_version_messages": False}, set(STREAMS)),
+        ({"start_date": "2020-01-01"}, INCREMENTAL),
+        ({"runs": {"archived": "exclude"}}, {*FAMILIES["runs"]}),
+        ({"runs": {"status": "active"}}, {*FAMILIES["runs"]}),
+        ({"tasks": {"archived": "only"}}, {*FAMILIES["tasks"]}),
+        ({"runs": {"with": ["tags"], "without_pagination": True}}, set()),
+        ({"stream_maps": {"tags": {"__filter__": "True"}}}, set(STREAMS)),
+    ],
+    ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
+)
+def test_what_a_filter_leaves_out_is_not_taken_for_deleted(
+    sandbox: Sandbox, settings: dict[str, Any], unmarked: set[str]
+) -> None:
+    result = full(sandbox, **settings)
+    assert result.code == 0, result.stderr
+    assert set(STREAMS) - marked(result) == unmarked
+
+
+def test_batch_files_hold_no_versions_so_nothing_is_marked(sandbox: Sandbox, tmp_path: Path) -> None:
+    storage = {"root": f"file://{tmp_path}", "prefix": "batch-"}
+    batches = {"encoding": {"format": "jsonl", "compression": "none"}, "storage": storage}
+    result = full(sandbox, batch_config=batches)
+    assert result.code == 0, result.stderr
+    assert any(message["type"] == "BATCH" for message in result.messages)
+    assert marked(result) == set()
+
+
+def test_a_connection_test_marks_nothing(sandbox: Sandbox) -> None:
+    for guest in list(sandbox.account.collections["guests"].records):
+        sandbox.account.delete("guests", guest)
+    assert marked(full(sandbox, args=["--test"])) == set()
+
+
+def test_a_list_that_is_refused_marks_nothing(sandbox: Sandbox) -> None:
+    sandbox.behaviour = Behaviour(forbidden=frozenset({"tasks"}))
+    result = full(sandbox)
+    assert result.code == 1
+    assert set(STREAMS) - marked(result) == {*FAMILIES["tasks"]}
+
+
+def test_a_refusal_half_way_marks_nothing(sandbox: Sandbox) -> None:
+    asked = 0
+
+    def forbid(request: Request) -> None:
+        nonlocal asked
+        asked += request.path.endswith("/tasks")
+        if asked > 4:
+            sandbox.behaviour = Behaviour(forbidden=frozenset({"tasks"}))
+
+    sandbox.before_list = forbid
+    result = full(sandbox, page_size=10, concurrency=1)
+    assert result.code == 1
+    assert asked > 4
+    assert set(STREAMS) - marked(result) == {*FAMILIES["tasks"]}
+
+
+def test_a_list_that_has_shrunk_to_less_than_half_marks_nothing_until_that_is_accepted(sandbox: Sandbox) -> None:
+    state = full(sandbox).states[-1]
+    runs = sorted(sandbox.runs)
+    for run in runs[len(runs) // 3 :]:
+        sandbox.delete(run)
+    result = full(sandbox, state)
+    assert result.code == 1
+    assert marked(result).isdisjoint({"runs", "kickoff_answers"})
+    assert {"users", "checklists", "steps"} <= marked(result)
+    (sentence,) = (line for line in result.errors if "'runs'" in line)
+    assert f"'runs' has shrunk from {len(runs)} to {len(runs) // 3} rows" in sentence
+    assert "--full-refresh" in sentence
+    # It stays so, since the state keeps what the last complete reading found.
+    again = full(sandbox, result.states[-1])
+    assert again.code == 1
+    assert marked(again).isdisjoint({"runs", "kickoff_answers"})
+    accepted = full(sandbox)
+    assert accepted.code == 0
+    assert marked(accepted) == set(STREAMS)
+
+
+def test_what_a_template_lost_is_told_of_with_all_that_is_made_of_templates(sandbox: Sandbox) -> None:
+    """As for a server that no longer sends steps along."""
+    state = full(sandbox).states[-1]
+    for template in sandbox.account.collections["checklists"].records:
+        sandbox.account.edit("checklists", template, steps=[])
+    result = full(sandbox, state)
+    assert result.code == 1
+    assert marked(result).isdisjoint(FAMILIES["checklists"])
+    assert "'steps' has shrunk" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_another_organization_is_not_compared_with_the_last_one(sandbox: Sandbox) -> None:
+    state = full(sandbox).states[-1]
+    with Sandbox(runs=5, seed=4) as other:
+        result = full(other, state)
+    assert result.code == 0, result.stderr
+    assert marked(result) == set(STREAMS)
+
+
+# In the warehouse
+
+
+def test_deleted_rows_are_marked_in_postgres_and_no_others(in_postgres: Warehouse) -> None:
+    """Incremental syncs and full ones into one schema, in any order, while people work."""
+    warehouse, sandbox, random = in_postgres, in_postgres.sandbox, Random(5)
+
+    def work(_: Request) -> None:
+        sandbox.mutate(random, random.randrange(2), everything=True)
+
+    for reads_all in (False, True, False):
+        sandbox.before_list = work
+        warehouse.sync(full=reads_all)
+        sandbox.before_list = None
+        # Changed, read incrementally and then deleted.
+        gone = min(sandbox.runs)
+        sandbox.touch(gone, name="changed, then deleted")
+        warehouse.sync()
+        sandbox.delete(gone)
+    warehouse.sync(full=True)
+    assert warehouse.codes[-1] == 0, warehouse.log
+    right, found = expected(sandbox), warehouse.tables()
+    deleted = warehouse.deleted()
+    assert {name: found[name].keys() - deleted[name] for name in found} == {name: {*right[name]} for name in right}
+    assert all(deleted[name].isdisjoint(right[name]) for name in right)
+    assert len(deleted["runs"]) >= 3
+    assert deleted["tasks"]
+    assert deleted["task_answers"]
+
+
+def test_neither_a_filter_nor_a_kill_marks_a_row_and_one_that_comes_back_is_unmarked(in_postgres: Warehouse) -> None:
+    warehouse, sandbox = in_postgres, in_postgres.sandbox
+    warehouse.sync(full=True)
+    run = min(sandbox.runs)
+    tag = next(iter(sandbox.account.collections["tags"].records))
+    kept = sandbox.account.collections["tags"].records[tag].sent
+    sandbox.delete(run)
+    for filters in ({"runs": {"status": "active"}, "tasks": {"status": "active"}}, {"start_date": "2030-01-01"}):
+        warehouse.sync(full=True, **filters)
+        assert not any(warehouse.deleted().values())
+    sandbox.account.delete("tags", tag)
+
+    def kill(request: Request) -> None:
+        if request.path.endswith("/tags"):
+            warehouse.stop()
+
+    sandbox.before_list = kill
+    warehouse.sync(full=True)
+    sandbox.before_list = None
+    assert warehouse.codes[-1] == 128 + signal.SIGTERM
+    deleted = warehouse.deleted()
+    assert deleted["tags"] == set()
+    assert deleted["runs"] == {(sandbox.org_id, run)}  # that list had been read to its end
+    warehouse.sync()
+    assert warehouse.deleted()["tags"] == {(sandbox.org_id, kept["id"])}
+    sandbox.account.create("tags", **kept)
+    warehouse.sync()
+    assert warehouse.deleted()["tags"] == set()
+
+
+def test_a_token_that_sees_a_third_of_the_account_marks_nothing_and_fails(in_postgres: Warehouse) -> None:
+    warehouse, sandbox = in_postgres, in_postgres.sandbox
+    warehouse.sync(full=True)
+    for name, collection in sandbox.collections.items():
+        for record in sorted(collection.records)[len(collection.records) // 3 :]:
+            sandbox.delete(record) if name == "runs" else sandbox.account.delete(name, record)
+    warehouse.sync(full=True)
+    assert warehouse.codes[-1] == 1
+    assert not any(warehouse.deleted().values())
+
+
+def test_duckdb_keeps_deleted_rows_and_the_query_of_the_docs_finds_them(in_duckdb: Warehouse) -> None:
+    """Its loader passes over the message."""
+    warehouse, sandbox = in_duckdb, in_duckdb.sandbox
+    warehouse.place["add_metadata_columns"] = True
+    warehouse.sync()
+    gone = sorted(sandbox.runs)[:3]
+    for run in gone:
+        sandbox.delete(run)
+    began = datetime.now(timezone.utc)
+    warehouse.sync(full=True)
+    assert not any(warehouse.deleted().values())
+    found = {
+        name: {
+            key_of(name, row)
+            for row in rows
+            if datetime.fromisoformat(row["_sdc_extracted_at"]).astimezone(timezone.utc) < began
+        }
+        for name, rows in warehouse.read().items()
+    }
+    assert found["runs"] == {(sandbox.org_id, run) for run in gone}
+    assert {name: warehouse.tables()[name].keys() - found[name] for name in found} == {
+        name: {*rows} for name, rows in expected(sandbox).items()
+    }

@@ -237,6 +237,7 @@ class Warehouse:
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[Any, int] = field(default_factory=dict)
     deleted: set[Any] = field(default_factory=set)
+    version: int = 0
     error: str = ""
     emitted: int = 0
 
@@ -285,6 +286,9 @@ class Warehouse:
         }
         self.error, self.emitted = "", 0
         tap = Tap(config=config, state=copy.deepcopy(self.state), message_writer=writer)
+        assert writer.version is not None
+        # Elsewhere a second goes by between two syncs.
+        writer.version = self.version = max(writer.version, self.version + 1)
         try:
             tap.sync_all()
         except SingerSDKError as error:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests import forked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -101,20 +103,26 @@ def run_command(
 ) -> Result:
     """Run the tap with this command line, in an empty folder."""
     before = len(sandbox.requests) if sandbox else 0
+    start = forked.run if tuple(command) in {TAP, RUNS} and "PYTHONPATH" not in (env or {}) else _run
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [*command, *args],
-            cwd=folder,
-            env=environment(**(env or {})),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=timeout,
-            check=False,
-        )
+        code, out, err = start([*command, *args], folder, environment(**(env or {})), timeout)
     # Only a line feed ends a message: other signs that Python takes for line ends may be part of a text.
-    lines = done.stdout.removesuffix("\n").split("\n") if done.stdout else []
-    return Result(done.returncode, lines, done.stderr, sandbox.requests[before:] if sandbox else [])
+    lines = out.removesuffix("\n").split("\n") if out else []
+    return Result(code, lines, err, sandbox.requests[before:] if sandbox else [])
+
+
+def _run(command: Sequence[str], cwd: str, env: Mapping[str, str], timeout: float) -> tuple[int, str, str]:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=timeout,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def run_tap(  # noqa: PLR0913 - each by name

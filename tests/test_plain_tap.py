@@ -41,12 +41,13 @@ def deselected(catalog: dict[str, Any], *breadcrumbs: tuple[str, ...]) -> dict[s
 
 
 def messages(result: Result) -> list[dict[str, Any]]:
-    """Return what was written, without what cannot be the same: times, states, and the column `_extra`."""
+    """Return what was written, without what cannot be the same: times, versions, states, and the column `_extra`."""
     assert result.code == 0, result.stderr
     found = []
     for message in result.messages:
         if message["type"] == "RECORD":
             assert message.pop("time_extracted")
+            message.pop("version", None)
             message["record"].pop("_extra", None)
         elif message["type"] == "SCHEMA":
             message["schema"]["properties"].pop("_extra", None)

@@ -44,9 +44,9 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def sync(project: Project, sandbox: Sandbox, loader: str, **settings: str) -> None:
+def sync(project: Project, sandbox: Sandbox, loader: str, extractor: str = "tap-tallyfy", **settings: str) -> None:
     account = variables("tap-tallyfy", **settings_for(sandbox))
-    project.meltano("run", "--no-install", "tap-tallyfy", loader, **account, **settings)
+    project.meltano("run", "--no-install", extractor, loader, **account, **settings)
 
 
 def change(sandbox: Sandbox) -> None:
@@ -108,7 +108,8 @@ def of_runs(sandbox: Sandbox) -> list[Request]:
 def test_the_project_file_declares_the_settings_of_the_tap() -> None:
     text = PROJECT_FILE.read_text(encoding="utf-8")
     assert f"{BEGINNING}{settings_of_the_tap()}{END}" in text, "renew them: python -m tests.test_meltano"
-    (tap,) = yaml.safe_load(text)["plugins"]["extractors"]
+    tap, full = yaml.safe_load(text)["plugins"]["extractors"]
+    assert full["inherit_from"] == tap["name"]
     secrets = {declared["name"] for declared in tap["settings"] if declared.get("sensitive")}
     assert secrets == {"access_token", "client_secret"}
 
@@ -182,6 +183,17 @@ def test_postgres_holds_what_the_account_holds_after_a_full_and_an_incremental_s
     assert after == truth(sandbox)
     assert len(after) == len(before) + 3
     assert len(set(after) - set(before)) == 17
+
+    gone = sorted(sandbox.runs)[:5]
+    for run_id in gone:
+        sandbox.delete(run_id)
+    sync(project, sandbox, "target-postgres", "tap-tallyfy--full", **loader)
+    deleted = postgres.query("SELECT id FROM tallyfy.runs WHERE _sdc_deleted_at IS NOT NULL")
+    assert sorted(row[0] for row in deleted) == gone
+    # It has a state of its own, so the other one goes on where it was.
+    before_this = len(of_runs(sandbox))
+    sync(project, sandbox, "target-postgres", **loader)
+    assert len(of_runs(sandbox)) - before_this <= 3
 
 
 def test_a_filter_set_in_the_environment_is_asked_of_the_api(project: Project, sandbox: Sandbox) -> None:

@@ -37,6 +37,10 @@ _HERE = Path(__file__).parent
 _SCHEMAS = next(folder for folder in (_HERE / "schemas", _HERE.parent / "schemas") if folder.is_dir())
 
 
+#: Marks a property of which the contract knows that some servers put it into an array.
+_ARRAY_OF_ONE: Final = "x-array-of-one"
+
+
 class Contract(OpenAPISchema[str]):
     """An OpenAPI document whose schemas are asked for by the path of a list endpoint."""
 
@@ -86,6 +90,7 @@ class Contract(OpenAPISchema[str]):
         """
         properties: dict[str, JsonSchema] = copy.deepcopy(self.get_schema(key)["properties"])
         for property_ in properties.values():
+            property_.pop(_ARRAY_OF_ONE, None)
             _keep_main_type(property_)
         return properties
 
@@ -104,6 +109,14 @@ class Contract(OpenAPISchema[str]):
             key: As for `columns`.
         """
         return {name: described["x-same-as"] for name, described in self._properties(key) if "x-same-as" in described}
+
+    def arrays_of_one(self, key: str) -> frozenset[str]:
+        """Return the properties that some servers send as an array with the value in it.
+
+        Args:
+            key: As for `columns`.
+        """
+        return frozenset(name for name, described in self._properties(key) if _ARRAY_OF_ONE in described)
 
     def _properties(self, key: str) -> Iterable[tuple[str, JsonSchema]]:
         return self.get_schema(key)["properties"].items()  # type: ignore[no-any-return]

@@ -62,18 +62,30 @@ class RecordDecoder:
         normalise: The long way, which knows what was met that fits no column.
     """
 
-    def __init__(self, schema: Mapping[str, Any], *, wrapped: Iterable[str] = (), as_sent: bool = False) -> None:
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        *,
+        wrapped: Iterable[str] = (),
+        arrays_of_one: Iterable[str] = (),
+        as_sent: bool = False,
+    ) -> None:
         """Compile a schema.
 
         Args:
             schema: A JSON schema of a record.
             wrapped: Fields that may arrive as `{"data": ...}`.
+            arrays_of_one: Fields that may arrive as an array with the value in it, or an empty one.
             as_sent: Whether nobody looks inside nested objects, so that they may stay as they were sent
                 (`msgspec.Raw`), which the SDK's writer takes as well.
         """
         self.normalise = Normaliser(schema)
         self._schema = schema
         self._wrapped = tuple(wrapped)
+        empties: dict[str, Any] = {
+            name: {} if _is_nested(property_) else None for name, property_ in schema["properties"].items()
+        }
+        self._arrays_of_one = {name: empties[name] for name in arrays_of_one if name in empties}
         self._as_sent = as_sent
         self._typed = _Typed(schema, (), self._wrapped)
 
@@ -100,12 +112,17 @@ class RecordDecoder:
         return self.normalise(self.unwrapped(row))
 
     def unwrapped(self, row: Record) -> Record:
-        """Return an object without the wrapping of its related data.
+        """Return an object without the wrapping of its related data and of lone values.
 
         Args:
             row: One object as parsed from an answer.
         """
-        return {name: inside(value) if name in self._wrapped else value for name, value in row.items()}
+        plain = {name: inside(value) if name in self._wrapped else value for name, value in row.items()}
+        for name, empty in self._arrays_of_one.items():
+            value = plain.get(name)
+            if isinstance(value, list) and len(value) <= 1:
+                plain[name] = value[0] if value else empty
+        return plain
 
     def _record(self, raw: msgspec.Raw) -> Record:
         try:

@@ -102,13 +102,13 @@ def now() -> str:
 
 
 def newest(records: Iterable[Record], limit: str) -> str:
-    """Return the latest `last_updated` of some records that is not beyond a limit, or `""`.
+    """Return when the latest of some records changed, or came to be, that is not beyond a limit, or `""`.
 
     Args:
         records: Normalised records.
         limit: A date-time in the form the tap writes.
     """
-    dates = (record.get("last_updated") or "" for record in records)
+    dates = (record.get("last_updated") or record.get("created_at") or "" for record in records)
     return max((date for date in dates if date <= limit), default="")
 
 

@@ -117,6 +117,7 @@ def _row(name: str, record: Row) -> Row:
         case "checklists":
             return without(row, "webhook")
         case "activity_feed":
+            row = {field: _lone(value) for field, value in row.items()}
             return {**row, **_hidden_guests(row), "old_value": _as_text(row["old_value"])}
         case "guests":
             return without(row, "id", "link")
@@ -135,6 +136,11 @@ def _hidden_guests(entry: Row) -> Row:
     """Nothing of an entry's guests, whose IDs are credentials; `actor_type` says of whom an actor is."""
     kinds = {"actor_type": ("actor_id", "actor"), "auditable_type": ("auditable_id",)}
     return {name: None for kind, names in kinds.items() if "guest" in entry[kind].lower() for name in names}
+
+
+def _lone(value: Any) -> Any:
+    """A value, also where a server puts it into an array."""
+    return (value[0] if value else None) if isinstance(value, list) and len(value) <= 1 else value
 
 
 def _as_text(value: Any) -> str | None:

@@ -240,7 +240,8 @@ def test_neither_a_filter_nor_a_kill_marks_a_row_and_one_that_comes_back_is_unma
 def test_a_token_that_sees_a_third_of_the_account_marks_nothing_and_fails(in_postgres: Warehouse) -> None:
     warehouse, sandbox = in_postgres, in_postgres.sandbox
     warehouse.sync(full=True)
-    for name, collection in sandbox.collections.items():
+    seen_less = {name: collection for name, collection in sandbox.collections.items() if name != "activity-feeds"}
+    for name, collection in seen_less.items():
         for record in sorted(collection.records)[len(collection.records) // 3 :]:
             sandbox.delete(record) if name == "runs" else sandbox.account.delete(name, record)
     warehouse.sync(full=True)

@@ -168,7 +168,8 @@ class Walk:
     def _cut(self, order: Order, size: int, total: int) -> list[ListPaginator]:
         """Return the parts that a list is worth being cut into, but for the first."""
         parts = min(self._concurrency, int(total / (size * _PAGES_A_PART)))
-        return [self.paginator_type(order, size, total * number // parts) for number in range(1, parts)]
+        # The first page has been read, so that it is the rest that is shared out.
+        return [self.paginator_type(order, size, size + (total - size) * number // parts) for number in range(1, parts)]
 
     def _taken(self, part: ListPaginator, order: Order, page: Page) -> Iterator[Page]:
         """Yield a page, and carry a part on with it.

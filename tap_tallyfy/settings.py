@@ -28,7 +28,7 @@ _COMMON: Final = th.PropertiesList(
         nullable=False,
         secret=True,
         title="Access token",
-        description="Token of a user. The tap sees what that user sees.",
+        description="Personal or user token. The tap sees what its user sees.",
     ),
     th.Property(
         "client_id",

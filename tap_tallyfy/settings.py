@@ -28,14 +28,14 @@ _COMMON: Final = th.PropertiesList(
         nullable=False,
         secret=True,
         title="Access token",
-        description="Personal or user token; it acts as that user, so it sees what the user sees.",
+        description="Personal or user token. The tap sees what its user sees.",
     ),
     th.Property(
         "client_id",
         th.StringType,
         nullable=False,
         title="Client ID",
-        description="ID of an application, with `client_secret` instead of `access_token`.",
+        description="Client ID of an application. Give it with `client_secret`, instead of `access_token`.",
     ),
     th.Property(
         "client_secret",
@@ -43,7 +43,7 @@ _COMMON: Final = th.PropertiesList(
         nullable=False,
         secret=True,
         title="Client secret",
-        description="Secret of the application.",
+        description="Client secret of the application.",
     ),
     th.Property(
         "token_url",
@@ -51,7 +51,7 @@ _COMMON: Final = th.PropertiesList(
         nullable=False,
         default="https://go.tallyfy.com/oauth/token",
         title="Token URL",
-        description="Where an application fetches its token.",
+        description="URL where an application gets its token.",
     ),
     th.Property(
         "org_id",
@@ -59,7 +59,7 @@ _COMMON: Final = th.PropertiesList(
         required=True,
         nullable=False,
         title="Organization ID",
-        description="ID of the organization whose data to read.",
+        description="ID of the organization to read.",
     ),
     th.Property(
         "api_url",
@@ -74,7 +74,7 @@ _COMMON: Final = th.PropertiesList(
         th.DateTimeType,
         nullable=False,
         title="Start date",
-        description="Only records last updated at or after this date-time; one without a zone is UTC.",
+        description="Read only records last updated at or after this date-time, which is in UTC if it has no zone.",
     ),
     th.Property(
         "lookback_seconds",
@@ -82,7 +82,7 @@ _COMMON: Final = th.PropertiesList(
         nullable=False,
         default=60,
         title="Lookback",
-        description="Seconds before the bookmark from which on changes are read again, as the API may show them late.",
+        description="Seconds before the bookmark at which a sync starts, because the API may show changes late.",
     ),
     th.Property(
         "page_size",
@@ -90,7 +90,7 @@ _COMMON: Final = th.PropertiesList(
         nullable=False,
         default=100,
         title="Page size",
-        description="Records to ask for per page, 1 to 100.",
+        description="Records to request per page, 1 to 100.",
     ),
     th.Property(
         "request_timeout",
@@ -98,21 +98,21 @@ _COMMON: Final = th.PropertiesList(
         nullable=False,
         default=60,
         title="Request timeout",
-        description="Seconds to wait for an answer before a request is tried again.",
+        description="Seconds to wait for an answer before retrying a request.",
     ),
     th.Property(
         "user_agent",
         th.StringType,
         nullable=False,
         title="User agent",
-        description="`User-Agent` header of all requests; `tap-tallyfy/<version>` if not set.",
+        description="`User-Agent` header of all requests, `tap-tallyfy/<version>` by default.",
     ),
     th.Property(
         "requests_per_minute",
         th.IntegerType(minimum=1),
         nullable=False,
         title="Requests per minute",
-        description="Most requests to send a minute, for accounts that share their limit with other clients.",
+        description="Maximum number of requests a minute. Set it if other clients share the account's limit.",
     ),
     th.Property(
         "concurrency",
@@ -120,7 +120,7 @@ _COMMON: Final = th.PropertiesList(
         nullable=False,
         default=8,
         title="Concurrency",
-        description="Most pages to read side by side.",
+        description="Maximum number of pages to read in parallel.",
     ),
     th.Property(
         "emit_activate_version_messages",
@@ -138,7 +138,7 @@ _OWN: Final[Mapping[str, Mapping[str, Any]]] = {
         "type": "string",
         "enum": ["include", "exclude", "only"],
         "default": "include",
-        "description": "Whether to read archived records, which the API leaves out of its default list.",
+        "description": "Whether to read archived records too, to exclude them, or to read only them.",
     }
 }
 _PAGING: Final = frozenset({"page", "per_page"})
@@ -156,7 +156,7 @@ def settings_schema(streams: Iterable[type[ListStream]]) -> dict[str, Any]:
         schema["properties"][stream.name] = {
             "type": "object",
             "title": stream.name.capitalize(),
-            "description": f"Which {stream.name} to read, and with what, as query parameters of the API.",
+            "description": f"Query parameters of the API for {stream.name}: filters, and related data to include.",
             "additionalProperties": False,
             "properties": {
                 name: _property(name, parameter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -218,3 +219,25 @@ def test_an_added_endpoint_has_settings_of_its_own(company: Sandbox, checkout: P
     assert refused.code == 1
     assert refused.requests == []
     assert "'colour'" in refused.errors[0]
+
+
+def test_the_recipe_in_the_documentation_works(
+    company: Sandbox, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "developing.md").read_text(encoding="utf-8")
+    recipe = page.split("## Add another list", 1)[1].split("\n## ", 1)[0]
+    (code,) = re.findall(r"```python\n(.*?)```", recipe, re.DOTALL)
+    with (checkout / "tap_tallyfy" / "streams.py").open("a") as streams:
+        streams.write(f"\n\n{code}")
+    contract = checkout / "schemas" / "openapi.json"
+    document = json.loads(contract.read_text(encoding="utf-8"))
+    document["paths"][PATH.replace("{name}", "text-templates")] = document["paths"][PATH.replace("{name}", "gadgets")]
+    contract.write_text(json.dumps(document), encoding="utf-8")
+    monkeypatch.setitem(LISTS, "text-templates", LISTS["gadgets"])
+    company.collections["text-templates"] = Collection(gadget(number) for number in range(120))
+
+    result = run_tap(company, command=TAP, env=at(checkout), snippets={"colors": ["red", "green"]})
+    assert result.code == 0, result.stderr
+    snippets = of(result, "snippets")
+    assert {record["id"] for record in snippets} == {f"{number:032x}" for number in range(120) if number % 3 != 2}
+    assert len(of(result, "runs")) == len(company.runs)

@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
+import subprocess
 import textwrap
 from datetime import datetime, timedelta
 from statistics import median
@@ -15,8 +18,8 @@ from sandbox import Sandbox, demo
 from tap_tallyfy.settings import settings_schema
 from tap_tallyfy.streams import STREAMS
 from tap_tallyfy.tap import lists_among
-from tests.meltano import Project, installed, variables
-from tests.tap import ROOT, settings_for
+from tests.meltano import MELTANO, PLUGINS, Project, installed, variables
+from tests.tap import ROOT, environment, run_command, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +68,7 @@ def truth(sandbox: Sandbox) -> list[tuple[str, str, str, str]]:
     return sorted((run["id"], run["status"], run["name"], run["last_updated"][:19]) for run in sandbox.runs.values())
 
 
-PROJECT_FILE = ROOT / "meltano.yml"
+README, PROJECT_FILE, PLUGIN_FILE = ROOT / "README.md", ROOT / "meltano.yml", ROOT / "meltano-plugin.yml"
 #: Between these two lines of the project file.
 BEGINNING = "    # Renew these with `python -m tests.test_meltano`.\n"
 END = "    # A new field of the API is a new column at the next run, not when a cache is next cleared.\n"
@@ -82,6 +85,26 @@ def settings_of_the_tap() -> str:
     declared = [setting(name, schema) for name, schema in known.items()]
     text = yaml.safe_dump(declared, sort_keys=False, width=1000, allow_unicode=True, default_flow_style=None)
     return textwrap.indent(f"settings:\n{text}", "    ")
+
+
+#: Above the definition that other projects add.
+ABOUT_THE_PLUGIN = """\
+# The tap as a plugin of any Meltano project that lies beside this checkout:
+#   meltano add tap-tallyfy --from-ref ../tap-tallyfy/meltano-plugin.yml
+# Renew this file with `python -m tests.test_meltano`. Meltano would drop `select` if it stood outside the variant.
+"""
+#: What a definition says of the plugin, not of a variant.
+OF_THE_PLUGIN = ("name", "namespace", "label")
+
+
+def plugin_definition() -> str:
+    """The extractor of the project file as other projects add it, from a checkout beside them."""
+    (tap,) = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["plugins"]["extractors"]
+    tap["pip_url"] = "../tap-tallyfy"
+    plugin = {name: tap.pop(name) for name in OF_THE_PLUGIN}
+    definition = {**plugin, "variants": [{"name": "original", **tap}]}
+    text = yaml.safe_dump(definition, sort_keys=False, width=1000, allow_unicode=True, default_flow_style=None)
+    return f"{ABOUT_THE_PLUGIN}{text}"
 
 
 def setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +135,116 @@ def test_the_project_file_declares_the_settings_of_the_tap() -> None:
     assert full["inherit_from"] == tap["name"]
     secrets = {declared["name"] for declared in tap["settings"] if declared.get("sensitive")}
     assert secrets == {"access_token", "client_secret"}
+
+
+def test_the_plugin_file_says_the_same_as_the_project_file() -> None:
+    assert PLUGIN_FILE.read_text(encoding="utf-8") == plugin_definition(), "renew it: python -m tests.test_meltano"
+
+
+def test_the_plugin_file_says_the_same_as_the_tap() -> None:
+    about = json.loads("\n".join(run_command("--about", "--format=json").lines))
+    said: dict[str, dict[str, Any]] = {}
+    for name, schema in about["settings"]["properties"].items():
+        if name in {stream.name for stream in lists_among(STREAMS)}:
+            said |= {f"{name}.{inner}": described for inner, described in schema["properties"].items()}
+        else:
+            said[name] = schema
+    plugin = yaml.safe_load(PLUGIN_FILE.read_text(encoding="utf-8"))
+    (variant,) = plugin["variants"]
+    declared = {each["name"]: each for each in variant["settings"]}
+    assert plugin["name"] == variant["executable"] == about["name"]
+    assert set(variant["capabilities"]) <= set(about["capabilities"])
+    assert declared.keys() == said.keys() - SETTINGS_OF_THE_SDK
+    for name, each in declared.items():
+        assert each["description"] == said[name]["description"], name
+        assert each.get("value") == said[name].get("default"), name
+        assert [option["value"] for option in each.get("options", ())] == said[name].get("enum", []), name
+    assert {name for name, each in declared.items() if each.get("sensitive")} == {
+        name for name, schema in said.items() if schema.get("secret")
+    }
+
+
+SETTINGS_OF_THE_SDK = {
+    "stream_maps",
+    "stream_map_config",
+    "faker_config",
+    "flattening_enabled",
+    "flattening_max_depth",
+    "flattening_max_key_length",
+    "flattening_separator",
+    "batch_config",
+}
+#: Nothing but this machine can be reached.
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+OFFLINE = {**dict.fromkeys(PROXIES, "http://127.0.0.1:9"), "NO_PROXY": "127.0.0.1"}
+
+
+def shell_of_the_readme(word: str) -> list[str]:
+    """The commands of the one block of the README that has this word."""
+    blocks = re.findall(r"^```(?:shell|cron)\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (lines,) = [str(block).splitlines() for block in blocks if word in block]
+    return lines
+
+
+def test_the_tap_is_added_to_an_empty_project_with_one_command(
+    project: Project, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("projects")
+    (folder / "tap-tallyfy").mkdir()
+    shutil.copy(PLUGIN_FILE, folder / "tap-tallyfy")
+    Project(folder).meltano("init", "mine", **OFFLINE)
+    mine = Project(folder / "mine")
+
+    (command,) = shell_of_the_readme("meltano add")
+    program, *arguments = shlex.split(command)
+    assert program == "meltano"
+    mine.meltano(*arguments, "--no-install", **OFFLINE)  # installing would need a package index
+
+    (added,) = yaml.safe_load((mine.folder / "meltano.yml").read_text(encoding="utf-8"))["plugins"]["extractors"]
+    (ours,) = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["plugins"]["extractors"]
+    assert (folder / "mine" / added["pip_url"]).resolve() == folder / "tap-tallyfy"
+    assert added == {**ours, "variant": "original", "pip_url": added["pip_url"]}
+
+    mine.folder.joinpath(".meltano").mkdir(exist_ok=True)
+    (mine.folder / ".meltano/extractors").symlink_to(PLUGINS / "extractors")
+    account = variables("tap-tallyfy", **settings_for(sandbox))
+    printed = mine.meltano("config", "print", "tap-tallyfy", **account, **OFFLINE)
+    assert json.loads(printed) == json.loads(project.meltano("config", "print", "tap-tallyfy", **account))
+    messages = map(json.loads, mine.meltano("invoke", "--no-install", "tap-tallyfy", **account, **OFFLINE).splitlines())
+    emitted = {message["stream"] for message in messages if message["type"] == "RECORD"}
+    assert emitted == {stream.name for stream in STREAMS} - {"comments"}
+
+
+def test_the_schedule_of_the_readme_syncs(project: Project, sandbox: Sandbox) -> None:
+    account = variables("tap-tallyfy", **settings_for(sandbox))
+    account["PATH"] = f"{MELTANO.parent}{os.pathsep}{os.environ['PATH']}"
+    for command in shell_of_the_readme("schedule"):
+        _, *arguments = shlex.split(command)
+        project.meltano(*arguments, **account)
+    assert [tuple(row) for row in project.duckdb("SELECT id FROM runs ORDER BY id")] == [
+        (each,) for each in sorted(sandbox.runs)
+    ]
+
+
+@pytest.mark.skipif(not shutil.which("flock"), reason="flock is there on Linux only")
+def test_the_cron_line_of_the_readme_syncs_unless_a_sync_is_busy(project: Project, sandbox: Sandbox) -> None:
+    (line,) = shell_of_the_readme("flock")
+    *when, command = line.split(" ", 5)
+    assert len(when) == 5
+    assert "%" not in command  # cron would make a line end of it
+    command = command.replace("/srv/tap-tallyfy", shlex.quote(str(project.folder)))
+    (project.folder / ".venv-meltano").symlink_to(MELTANO.parent.parent)
+    env = environment(**variables("tap-tallyfy", **settings_for(sandbox)))
+
+    # As cron does: with sh, in another folder, and with nothing to read.
+    def run(command: str) -> int:
+        return subprocess.run(["sh", "-c", command], cwd="/", env=env, stdin=subprocess.DEVNULL, check=False).returncode
+
+    busy = f"cd {shlex.quote(str(project.folder))} && flock output/sync.lock sh -c {shlex.quote(command)}"
+    assert run(busy) == 1
+    assert sandbox.requests == []
+    assert run(command) == 0, (project.folder / "output/sync.log").read_text(encoding="utf-8")
+    assert len(project.duckdb("SELECT id FROM runs")) == len(sandbox.runs)
 
 
 def kind(schema: dict[str, Any]) -> str:
@@ -248,11 +381,12 @@ def test_the_demo_lets_the_warehouse_keep_only_what_was_deleted(
 
 
 def renew() -> None:
-    """Write the settings anew."""
+    """Write the settings and the plugin file anew."""
     before, _, rest = PROJECT_FILE.read_text(encoding="utf-8").partition(BEGINNING)
     PROJECT_FILE.write_text(
         f"{before}{BEGINNING}{settings_of_the_tap()}{END}{rest.partition(END)[2]}", encoding="utf-8"
     )
+    PLUGIN_FILE.write_text(plugin_definition(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,33 +1,42 @@
-"""Holds README.md and docs/ to the code; `python -m tests.test_readme` renews their tables."""
+"""Holds README.md and docs/ to the code; `python -m tests.test_readme` renews their generated parts."""
 
 from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
 
+from sandbox import Sandbox
 from tap_tallyfy.contract import CONTRACT
 from tap_tallyfy.stream import ListStream
 from tap_tallyfy.tap import TapTallyfy
-from tests.tap import ROOT, run_command
+from tests.tap import ROOT, TAP, environment, run_command, run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
 README = ROOT / "README.md"
+DOCS = {page.stem: page for page in sorted((ROOT / "docs").glob("*.md"))}
+PAGES = (README, *DOCS.values())
 SOURCE = sorted((ROOT / "tap_tallyfy").glob("*.py"))
 #: The first setting that is not the tap's own in what `--about` lists.
 SDK_SETTINGS = "| stream_maps |"
 
 
-def readme() -> str:
-    return README.read_text(encoding="utf-8")
+def text_of(*pages: Path) -> str:
+    return "\n".join(page.read_text(encoding="utf-8") for page in pages)
 
 
 def section(page: Path, name: str) -> str:
@@ -86,10 +95,7 @@ def origins() -> dict[str, str]:
     """Where each stream comes from."""
     tap = TapTallyfy(config={}, validate_config=False)
     heads = {stream.name: stream.family.head.name for stream in tap.discover_streams()}
-    return {
-        name: f"`GET {paths()[name]}`" if name == head else f"`{head}`, read once for both"
-        for name, head in heads.items()
-    }
+    return {name: f"`GET {paths()[name]}`" if name == head else f"read with `{head}`" for name, head in heads.items()}
 
 
 def all_fields() -> str:
@@ -132,13 +138,23 @@ def settings_of(stream: str) -> Iterable[str]:
     return properties.keys()
 
 
-STREAMS_PAGE, SETTINGS_PAGE = ROOT / "docs" / "streams.md", ROOT / "docs" / "settings.md"
+def record() -> str:
+    """A record of a stream with few fields, as the tap reads it from the sandbox: the first answer that is a list."""
+    with Sandbox(runs=20, seed=3) as sandbox:
+        records = run_tap(sandbox, command=TAP).records
+    answers = (record for record in records if record.keys() == ANSWER_FIELDS)
+    chosen = next(answer for answer in answers if str(answer["value_json"]).startswith("["))
+    return f"```json\n{json.dumps(chosen, indent=1, ensure_ascii=False)}\n```"
+
+
+ANSWER_FIELDS = {"org_id", "run_id", "field_id", "checklist_id", "value", "value_json", "last_updated"}
 TABLES: dict[tuple[Path, str], Callable[[], str]] = {
-    (README, "settings"): partial(settings_table, lists=False),
     (README, "streams"): stream_table,
-    (SETTINGS_PAGE, "settings"): partial(settings_table, lists=True),
-    (SETTINGS_PAGE, "choices"): choices,
-    (STREAMS_PAGE, "fields"): all_fields,
+    (README, "record"): record,
+    (DOCS["settings"], "settings"): partial(settings_table, lists=False),
+    (DOCS["settings"], "lists"): partial(settings_table, lists=True),
+    (DOCS["settings"], "choices"): choices,
+    (DOCS["streams"], "fields"): all_fields,
 }
 
 
@@ -147,16 +163,20 @@ def test_tables_are_those_of_the_code(page: Path, name: str) -> None:
     assert section(page, name) == TABLES[page, name](), "renew it: python -m tests.test_readme"
 
 
+def test_the_readme_is_short() -> None:
+    assert len(text_of(README).splitlines()) <= 170
+
+
 def test_the_settings_of_the_sdk_are_named() -> None:
     lines = about()
     first = next(i for i, line in enumerate(lines) if line.startswith(SDK_SETTINGS))
     names = {line.split("|")[1].strip().split(".")[0] for line in lines[first:]}
     assert len(names) > 1
-    assert [name for name in names if f"`{name}`" not in readme()] == []
+    assert [name for name in names if f"`{name}`" not in text_of(DOCS["settings"])] == []
 
 
 def test_every_test_that_is_named_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)\.py::(test_\w+)`", readme()))
+    named = set(re.findall(r"`(test_\w+)\.py::(test_\w+)`", text_of(*PAGES)))
     there = {(file.stem, name) for file in (ROOT / "tests").glob("test_*.py") for name in functions(file)}
     assert len(named) > 10
     assert named - there == set()
@@ -167,20 +187,124 @@ def functions(file: Path) -> Iterator[str]:
     return (node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
 
 
-def test_every_file_and_make_target_that_is_named_exists() -> None:
-    paths = re.findall(r"`((?:tap_tallyfy|tests|sandbox|schemas|demo)/[\w./]*)`|\]\(([\w./]+)\)", readme())
-    named = [path or link for path, link in paths]
+def test_every_file_module_and_make_target_that_is_named_exists() -> None:
+    text = text_of(*PAGES)
+    named = re.findall(r"`((?:tap_tallyfy|tests|sandbox|schemas|benchmarks|docs)/[\w./]*)`", text)
     assert len(named) > 10
     assert [path for path in named if not (ROOT / path).exists()] == []
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z]+)", readme())) <= targets
+    modules = {
+        module.replace(".", "/") for module in re.findall(r"python -m ((?:tests|sandbox|benchmarks)[\w.]*)", text)
+    }
+    assert len(modules) > 2
+    assert [path for path in modules if not (ROOT / f"{path}.py").exists() and not (ROOT / path).is_dir()] == []
+    targets = set(re.findall(r"^([a-z]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z]+)\b(?=`|\n| DEMO)", text)) <= targets
+
+
+def test_every_module_of_the_tap_is_placed_along_the_path_of_the_data() -> None:
+    text = text_of(DOCS["developing"])
+    assert [
+        file.name for file in SOURCE if not file.name.startswith("__") and f"`tap_tallyfy/{file.name}`" not in text
+    ] == []
 
 
 def test_versions_of_loaders_are_those_of_the_project_file() -> None:
     plugins = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]
     pins = [pin for loader in plugins["loaders"] for pin in loader["pip_url"].split()]
-    assert [pin for pin in pins if f"`{pin}`" not in readme()] == []
+    assert [pin for pin in pins if f"`{pin}`" not in text_of(DOCS["loaders"])] == []
+
+
+# Links
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"```.*?```|`[^`\n]*`", "code", text, flags=re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text_of(page), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", without_code(text_of(page)))
+    broken = []
+    for link in links:
+        path, _, anchor = unquote(link).partition("#")
+        if "://" in path:
+            continue
+        target = (page.parent / path).resolve() if path else page
+        if not target.is_file() or ROOT not in target.parents or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    links = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text_of(README))}
+    assert {f"docs/{page.name}" for page in DOCS.values()} <= links
+
+
+def test_drawings_bring_a_background_of_their_own() -> None:
+    drawings = list((ROOT / "docs").glob("*.svg"))
+    assert drawings
+    for drawing in drawings:
+        root = ET.fromstring(text_of(drawing))
+        shapes = [shape for shape in root if not shape.tag.endswith(("}title", "}desc"))]
+        assert (shapes[0].get("width"), shapes[0].get("height")) == (root.get("width"), root.get("height"))
+        assert drawing.name in text_of(README)
+
+
+# Commands
+
+
+def blocks(language: str, *pages: Path) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text_of(*pages), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "block", [*blocks("shell", *PAGES), *(line.split(" ", 5)[5] for line in blocks("cron", *PAGES))]
+)
+def test_commands_are_shell_and_their_programs_are_ours(block: str) -> None:
+    parsed = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+    assert (parsed.returncode, parsed.stderr) == (0, "")
+
+
+#: Keeps all messages, and says how far it has come, as a target does.
+SOME_TARGET = f"""#!{sys.executable}
+import json, sys
+with open("messages", "a", encoding="utf-8") as messages:
+    for line in sys.stdin:
+        messages.write(line)
+        if (message := json.loads(line))["type"] == "STATE":
+            print(json.dumps(message["value"]), flush=True)
+"""
+
+
+def test_commands_for_the_tap_alone_sync_an_account(tmp_path: Path) -> None:
+    (block,) = [block for block in blocks("shell", README) if "some-target" in block]
+    install, script = block.split("\n", 1)
+    assert install.startswith("uv tool install")  # needs a package index, and the tap is here
+    program = shutil.which("tap-tallyfy", path=str(Path(sys.executable).parent))
+    assert program
+    target = tmp_path / "some-target"
+    target.write_text(SOME_TARGET, encoding="utf-8")
+    target.chmod(0o755)
+    with Sandbox(runs=30, seed=3) as sandbox:
+        script = script.replace("ACCESS_TOKEN=...", f"ACCESS_TOKEN={sandbox.access_token}")
+        script = script.replace("ORG_ID=...", f"ORG_ID={sandbox.org_id}")
+        env = environment(TAP_TALLYFY_API_URL=sandbox.api_url)
+        env["PATH"] = os.pathsep.join((str(tmp_path), str(Path(program).parent), env["PATH"]))
+        bash = ["bash", "-euo", "pipefail", "-c", script]
+        done = subprocess.run(bash, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    messages = map(json.loads, (tmp_path / "messages").read_text(encoding="utf-8").splitlines())
+    rows = (message for message in messages if message["type"] == "RECORD" and message["stream"] == "tasks")
+    read = [message["record"]["id"] for message in rows]
+    tasks = sandbox.records("tasks").keys()
+    assert set(read) == tasks
+    assert len(read) < 1.1 * len(tasks)  # the second sync reads only the last minute again
 
 
 # What the tap says
@@ -216,8 +340,8 @@ def template(node: ast.expr) -> str:
 
 
 def explained() -> list[str]:
-    """The first column of the tables under Troubleshooting, without the quotes."""
-    rows = readme().split("## Troubleshooting", 1)[1].split("\n## ", 1)[0].splitlines()
+    """The first column of the table of errors, without the quotes."""
+    rows = text_of(DOCS["troubleshooting"]).splitlines()
     return [row.split(" | ")[0].removeprefix("| ") for row in rows if row.startswith("| ") and " | " in row][1:]
 
 
@@ -233,15 +357,15 @@ def test_every_sentence_that_can_be_said_is_explained() -> None:
     assert [sentence for sentence in sentences() if not any(row in sentence for row in rows)] == []
 
 
-def test_the_example_of_settings_is_valid() -> None:
-    blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", readme(), re.DOTALL)]
-    assert len(blocks) > 0
-    for config in blocks:
+def test_examples_of_settings_are_valid() -> None:
+    configs = [json.loads(block) for block in blocks("json", DOCS["settings"])]
+    assert configs
+    for config in configs:
         TapTallyfy(config=config)
 
 
 def renew() -> None:
-    """Write the tables anew."""
+    """Write the generated parts anew."""
     for (page, name), table in TABLES.items():
         text = page.read_text(encoding="utf-8")
         start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"

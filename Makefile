@@ -41,7 +41,7 @@ lint: .venv/ready
 pythons: $(UV) ## Run the tests that start the tap on every Python it is made for; PYTHONS="3.10 3.14" for some
 	@for version in $(PYTHONS); do \
 		$(UV) run --isolated --no-project --python $$version --with-requirements requirements-dev.txt --with-editable . \
-			python -m pytest -p no:cacheprovider tests/test_plain_tap.py tests/test_sdk_suite.py tests/test_records.py tests/test_decoder.py; \
+			python -m pytest --numprocesses 2 -p no:cacheprovider tests/test_plain_tap.py tests/test_sdk_suite.py tests/test_records.py tests/test_decoder.py; \
 	done
 
 package: .venv/ready ## Build dist/, install the wheel in an empty environment and sync the sandbox with it

@@ -70,4 +70,4 @@ def test_a_workflow_runs_pinned_actions_and_holds_few_rights(workflow: Path) -> 
 
 def test_the_changelog_starts_with_the_version() -> None:
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert f'\nversion = "{headings[0]}"\n' in PYPROJECT
+    assert f'\nversion = "{headings[0]}"' in PYPROJECT

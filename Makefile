@@ -13,8 +13,9 @@ MELTANO_VERSION := 4.4.1
 MELTANO_PYTHONS := >=3.10,<3.13
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links
+PYTHONS := $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: help demo test soak coverage lint bench lock clean
+.PHONY: help demo test soak coverage lint pythons package bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -36,6 +37,17 @@ lint: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+pythons: $(UV) ## Run the tests that start the tap on every Python it is made for; PYTHONS="3.10 3.14" for some
+	@for version in $(PYTHONS); do \
+		$(UV) run --isolated --no-project --python $$version --with-requirements requirements-dev.txt --with-editable . \
+			python -m pytest --numprocesses 2 -p no:cacheprovider tests/test_plain_tap.py tests/test_sdk_suite.py tests/test_records.py tests/test_decoder.py; \
+	done
+
+package: .venv/ready ## Build dist/, install the wheel in an empty environment and sync the sandbox with it
+	@rm -rf dist
+	@PACKAGES=$(CURDIR)/dist $(BIN)/python -m pytest tests/test_package.py
+	@rm -r dist/from_sdist
 
 bench: .venv/ready ## Measure the tap beside other ways to read the same list, and write down the results
 	@$(BIN)/python -m benchmarks

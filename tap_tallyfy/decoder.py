@@ -256,8 +256,8 @@ def _checked(schema: Mapping[str, Any], *, empty: bool = False) -> _TypeForm:
     if not kinds:
         return msgspec.Raw
     if len(kinds) > 1:
-        types = [_checked({**schema, "type": kind}) for kind in kinds]
-        return Union[(*types, None)] if nullable else Union[tuple(types)]  # noqa: UP007 - made at run time
+        types = [*(_checked({**schema, "type": kind}) for kind in kinds), *([None] if nullable else [])]
+        return Union[tuple(types)]  # noqa: UP007 - made at run time
     (kind,) = kinds
     if kind == "object":
         properties = schema.get("properties", {})

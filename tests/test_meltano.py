@@ -99,7 +99,7 @@ OF_THE_PLUGIN = ("name", "namespace", "label")
 
 def plugin_definition() -> str:
     """The extractor of the project file as other projects add it, from a checkout beside them."""
-    (tap,) = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["plugins"]["extractors"]
+    tap, _ = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["plugins"]["extractors"]
     tap["pip_url"] = "../tap-tallyfy"
     plugin = {name: tap.pop(name) for name in OF_THE_PLUGIN}
     definition = {**plugin, "variants": [{"name": "original", **tap}]}

@@ -1,0 +1,73 @@
+"""What is said in several places about a release is the same in all of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.tap import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")  # Python 3.10 cannot read TOML
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PYTHONS = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', PYPROJECT)
+
+
+def jobs(workflow: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"]
+    return found
+
+
+def test_every_python_is_named_from_the_oldest_that_installs() -> None:
+    minors = [int(version.removeprefix("3.")) for version in PYTHONS]
+    assert minors == list(range(minors[0], minors[-1] + 1))
+    assert f'\nrequires-python = ">={PYTHONS[0]}"\n' in PYPROJECT
+
+
+def test_types_and_lint_hold_for_the_oldest_python() -> None:
+    assert f'\npython_version = "{PYTHONS[0]}"\n' in PYPROJECT
+    assert "target-version" not in PYPROJECT  # so ruff takes it from requires-python
+
+
+def test_the_documentation_names_the_same_pythons() -> None:
+    texts = [file.read_text(encoding="utf-8") for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
+    spans = {span for text in texts for span in re.findall(r"tap itself is made for Python (3\.\d+) to (3\.\d+)", text)}
+    assert spans == {(PYTHONS[0], PYTHONS[-1])}
+
+
+def test_workflow_and_make_test_the_same_pythons(tmp_path: Path) -> None:
+    steps = jobs(ROOT / ".github" / "workflows" / "test.yml")["pythons"]["steps"]
+    (script,) = (step["run"] for step in steps if step.get("id") == "classifiers")
+    output = tmp_path / "output"
+    env = {**os.environ, "GITHUB_OUTPUT": str(output)}
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, env=env, check=True)
+    name, _, value = output.read_text(encoding="utf-8").strip().partition("=")
+    assert (name, yaml.safe_load(value)) == ("versions", PYTHONS)
+    command = ["make", "--dry-run", "--always-make", "pythons"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f"for version in {' '.join(PYTHONS)};" in shown
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.name)
+def test_a_workflow_runs_pinned_actions_and_holds_few_rights(workflow: Path) -> None:
+    text = workflow.read_text(encoding="utf-8")
+    for used in re.findall(r"uses: (.*)", text):
+        assert used.startswith("$/") or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used)
+    assert text.count("actions/checkout@") == text.count("persist-credentials: false")
+    assert "\npermissions: {}\n" in text
+    rights = {name: job["permissions"] for name, job in jobs(workflow).items()}
+    publish = rights.pop("publish", None)
+    assert publish in (None, {"id-token": "write"})
+    assert all(right == {"contents": "read"} for right in rights.values())
+
+
+def test_the_changelog_starts_with_the_version() -> None:
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert f'\nversion = "{headings[0]}"' in PYPROJECT

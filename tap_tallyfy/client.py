@@ -20,6 +20,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from tap_tallyfy.auth import ClientCredentialsAuthenticator, authenticator_for
 from tap_tallyfy.errors import cause
 from tap_tallyfy.pace import Pace
+from tap_tallyfy.progress import Progress
 
 if TYPE_CHECKING:
     import logging
@@ -65,6 +66,11 @@ class Client:
     def pace(self) -> Pace:
         """The one limiter of the process."""
         return Pace(self._config.get("requests_per_minute"), log=self._log)
+
+    @cached_property
+    def progress(self) -> Progress:
+        """Says how far the sync is."""
+        return Progress(self.pace, self._log)
 
     @cached_property
     def authenticator(self) -> Auth:

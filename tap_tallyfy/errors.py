@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 import requests
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SingerSDKError
+
+from tap_tallyfy.output import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 # The last one is for an exponent that no decimal can have.
 _NOT_JSON: Final = (ValueError, RecursionError, InvalidOperation)
-
-
+#: What ends a sync with one sentence: the settings, the API, the target or this machine are at fault, not the tap.
+EXPECTED: Final = (SingerSDKError, OutputError, OSError)
 _NO_ENDPOINT: Final = "ENDPOINT_NOT_FOUND"
 
 

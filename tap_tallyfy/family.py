@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from singer_sdk.exceptions import AbortedSyncFailedException
 
 from tap_tallyfy.errors import RefusedListError
 
@@ -88,7 +89,7 @@ class Family:
             for member, spool in others:
                 spool.put(member.rows(record, floors[member]))
             yield from first.rows(record, floors[first])
-        reading.clock = seen.clock
+        reading.clock, reading.complete = seen.clock, True
 
 
 class _Reading:
@@ -97,12 +98,15 @@ class _Reading:
     def __init__(self, members: Iterable[Member]) -> None:
         self.aside = {member: _Spool() for member in members}
         self.clock = ""
+        self.complete = False
         self.refusal: RefusedListError | None = None
 
     def left_for(self, member: Member) -> Iterator[Record]:
         if self.refusal:
             raise self.refusal
         yield from self.aside[member].taken()
+        if not self.complete:  # a connection test
+            raise AbortedSyncFailedException
 
 
 class _Spool:

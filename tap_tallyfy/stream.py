@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jsonschema import Draft202012Validator
-from singer_sdk.exceptions import FatalAPIError, FatalSyncError
+from singer_sdk.exceptions import AbortedSyncFailedException, FatalAPIError, FatalSyncError
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 
@@ -22,7 +22,6 @@ from tap_tallyfy.family import Family
 from tap_tallyfy.member import Member
 from tap_tallyfy.page import UnreadableError, Window
 from tap_tallyfy.paginator import Order
-from tap_tallyfy.progress import Progress
 from tap_tallyfy.records import json_type, second
 from tap_tallyfy.source import DEFAULT, Listing, ListSource, is_archived
 from tap_tallyfy.walk import Walk
@@ -40,7 +39,8 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Auth, Context
 
     from tap_tallyfy.client import Client
-    from tap_tallyfy.page import Record
+    from tap_tallyfy.page import Page, Record
+    from tap_tallyfy.progress import Progress
 
 _REPORTED = 10
 _TOP_LEVEL = len(("properties", "name"))
@@ -172,12 +172,18 @@ class ListStream(Member, RESTStream[Window]):
             context: The partition, if any.
 
         Raises:
+            AbortedSyncFailedException: If only a connection is to be tested.
             FatalAPIError: If the API refuses, or does not answer after all tries.
             FatalSyncError: If it cannot be shown that nothing was missed.
         """
         state = self.get_context_state(context)
         proven = state.pop("sort", None)
-        progress = Progress(self, seen)
+        progress = self.client.progress
+        progress.read(self.name, seen)
+        if self.ABORT_AT_RECORD_COUNT is not None and self.config["page_size"] >= self.ABORT_AT_RECORD_COUNT:
+            # A connection test; a stream made from few of the records would have the whole list read for its one row.
+            yield from self._first_page(self.listings[0], progress).records
+            raise AbortedSyncFailedException
         for listing in self.listings:
             seen.next_list()
             orders = {order: SortEvidence(proven=order.sort == proven) for order in self._usable(self.by_change)}
@@ -189,7 +195,6 @@ class ListStream(Member, RESTStream[Window]):
         if proven:
             state["sort"] = proven
         self._report_misfits()
-        progress.finish()
 
     def _walk(
         self, listing: Listing, seen: Seen, floor: str, orders: Mapping[Order, SortEvidence], progress: Progress
@@ -218,10 +223,13 @@ class ListStream(Member, RESTStream[Window]):
     def _shows_unread(self, listing: Listing, seen: Seen, progress: Progress) -> bool:
         """Return whether the first page of a list holds a record that should have been read by now."""
         try:
-            page = self.source_type(self, listing, progress).read(Window(1, self.config["page_size"]))
+            page = self._first_page(listing, progress)
         except (RefusedFilterError, UnreadableError):
             return False
         return any(seen.is_settled(record) and not seen.knows(record) for record in page.records)
+
+    def _first_page(self, listing: Listing, progress: Progress) -> Page:
+        return self.source_type(self, listing, progress).read(Window(1, self.config["page_size"]))
 
     def _usable(self, orders: Iterable[Order]) -> Sequence[Order]:
         """Return the orders that records have the field for, and that the user's own `sort` does not exclude."""

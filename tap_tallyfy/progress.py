@@ -83,7 +83,7 @@ class Progress:
             name: The name of the list.
             seen: What has been read of it; others keep it up to date.
         """
-        self._list, self._list_began, self._part = (name, seen), time.monotonic(), None
+        self._list, self._list_began, self._part, self._goal = (name, seen), time.monotonic(), None, None
 
     def page(self, page: Page, part: object) -> None:
         """Note a page of the list.
@@ -161,10 +161,9 @@ class Progress:
             parts = [f"{done:,} {name}" if goal is None else f"{done:,} of {goal:,} {name}"]
             if done:
                 parts.append(f"{rate:,.0f}/s")
-            if goal and done:
-                left = (goal - done) / rate
+            if goal and done and (left := (goal - done) / rate) >= 1:
                 parts.append(f"{left:.0f} s left" if left < _WORTH_MINUTES else f"{left / 60:,.0f} min left")
-        parts.append(f"{spent.requests:,.0f} requests")
+        parts.append(f"{spent.requests:,.0f} request{'s' if spent.requests != 1 else ''}")
         if spent.waited >= 1:
             parts.append(f"{spent.waited:,.0f} s waited")
         return f"{self._stream}: {', '.join(parts)}"

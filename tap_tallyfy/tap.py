@@ -136,8 +136,8 @@ class TapTallyfy(Tap):
         if not readable:
             msg = f"The token may read nothing of organization '{org_id}'; use the token of a user who may."
             raise FatalSyncError(msg)
-        but_not = f"; it may not read {', '.join(refused)}" if refused else ""
-        self.logger.info("The token may read organization '%s': %s%s.", org_id, ", ".join(readable), but_not)
+        but_not = f"; not: {', '.join(refused)}" if refused else ""
+        self.logger.info("The token can read of organization '%s': %s%s.", org_id, ", ".join(readable), but_not)
 
     @classmethod
     @override

@@ -89,7 +89,8 @@ class Family:
             for member, spool in others:
                 spool.put(member.rows(record, floors[member]))
             yield from first.rows(record, floors[first])
-        reading.clock, reading.complete = seen.clock, True
+        reading.clock = seen.clock
+        reading.ended = True
 
 
 class _Reading:
@@ -98,14 +99,14 @@ class _Reading:
     def __init__(self, members: Iterable[Member]) -> None:
         self.aside = {member: _Spool() for member in members}
         self.clock = ""
-        self.complete = False
+        self.ended = False
         self.refusal: RefusedListError | None = None
 
     def left_for(self, member: Member) -> Iterator[Record]:
         if self.refusal:
             raise self.refusal
         yield from self.aside[member].taken()
-        if not self.complete:  # a connection test
+        if not self.ended:  # a connection test
             raise AbortedSyncFailedException
 
 

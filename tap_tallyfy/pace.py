@@ -264,4 +264,4 @@ class Pace:
         """Say once how long requests have to wait, if it is long."""
         if now + _WORTH_A_LINE <= opens_at < math.inf and opens_at >= self._announced + 1:
             self._announced = opens_at
-            self._log.info("The API's rate limit or 'requests_per_minute' is reached: waiting %.0f s.", opens_at - now)
+            self._log.info("Waiting %.0f s for the API's rate limit, or for 'requests_per_minute'.", opens_at - now)

@@ -202,6 +202,7 @@ class ListStream(Member, RESTStream[Window]):
         walk = self.walk_type(
             self.source_type(self, listing, progress),
             seen,
+            name=self.name,
             size=self.config["page_size"],
             floor=floor,
             by_change=dict(sorted(orders.items(), key=lambda each: not each[1].proven)),
@@ -336,7 +337,7 @@ class ListStream(Member, RESTStream[Window]):
         key = self.primary_keys[-1]
         for record in records:
             if not record.get(key):
-                msg = f"A record of '{self.name}' has no '{key}', so no target can keep it; ask Tallyfy's support."
+                msg = f"A record of '{self.name}' has no '{key}', so no target can store it; ask Tallyfy's support."
                 raise FatalSyncError(msg)
             if self.replication_key:
                 record.setdefault(self.replication_key, None)  # the SDK looks it up in every record
@@ -363,7 +364,7 @@ class ListStream(Member, RESTStream[Window]):
         if isinstance(rows, dict) and all(key.isdecimal() for key in rows):
             rows = list(rows.values())  # PHP writes a list with gaps as an object
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            msg = f"GET {self.path} was answered with JSON that holds no list of records under 'data'; check 'api_url'."
+            msg = f"GET {self.path} returned JSON without a list of records under 'data'; check 'api_url'."
             raise FatalAPIError(msg)
         return rows
 

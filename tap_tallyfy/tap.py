@@ -131,13 +131,14 @@ class TapTallyfy(Tap):
         Raises:
             FatalSyncError: If it could read none.
         """
-        org_id, refused = self.config["org_id"], [name for name, stream in self.streams.items() if stream.refusal]  # type: ignore[attr-defined] # all streams are ours
+        org_id, streams = self.config["org_id"], self.streams.items()
+        refused = [name for name, stream in streams if stream.refusal]  # type: ignore[attr-defined] # all are ours
         readable = [name for name in self.streams if name not in refused]
         if not readable:
-            msg = f"The token may read nothing of organization '{org_id}'; use the token of a user who may."
+            msg = f"The token may not read any stream of organization '{org_id}'; use the token of a user who may."
             raise FatalSyncError(msg)
-        but_not = f"; not: {', '.join(refused)}" if refused else ""
-        self.logger.info("The token can read of organization '%s': %s%s.", org_id, ", ".join(readable), but_not)
+        but_not = f", but not {', '.join(refused)}" if refused else ""
+        self.logger.info("Reached organization '%s'; the token can read %s%s.", org_id, ", ".join(readable), but_not)
 
     @classmethod
     @override

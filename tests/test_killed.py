@@ -306,7 +306,7 @@ def test_a_process_that_waits_to_try_again_ends_at_once(
         with tap(tmp_path, sandbox, page_size=20, concurrency=concurrency) as process:
             log = process.stderr
             assert log is not None
-            read_until("Try 3 of", log)
+            read_until("Attempt 3 of", log)
             tried = len(sandbox.requests)
             process.send_signal(what)
             output, stderr = process.communicate(timeout=PROMPTLY)

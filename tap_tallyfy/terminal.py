@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from contextlib import suppress
 from typing import TextIO
 
 
@@ -37,7 +38,7 @@ class LiveLine:
         Args:
             text: What it says; what is too long for the terminal is cut off.
         """
-        with self._lock:
+        with self._lock, suppress(OSError):  # a terminal that is gone ends no sync
             width = (os.get_terminal_size(self._terminal.fileno()).columns or 80) - 1
             text = text[:width]
             # The cursor rests at the left, where another program's line covers this one.
@@ -51,7 +52,7 @@ class LiveLine:
         Args:
             text: One line or several, with their ends.
         """
-        with self._lock:
+        with self._lock, suppress(OSError):
             line = self._text
             self.show("")
             self._terminal.write(text)

@@ -143,6 +143,20 @@ def on_a_terminal(
             return Screen(code, sent.decode().replace("\r\n", "\n"), out.read())
 
 
+def test_a_terminal_that_goes_away_ends_no_sync(account: Sandbox, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    config, out = tmp_path / "config.json", tmp_path / "out"
+    config.write_text(json.dumps(settings_for(account)), encoding="utf-8")
+    account.before_list = lambda _: os.close(ours) if len(account.requests) == 3 else None
+    command = [*TAP, "--config", str(config)]
+    with out.open("wb") as messages:
+        subprocess.run(command, env=environment(), stdout=messages, stderr=theirs, check=False, timeout=60)
+    os.close(theirs)
+    *_, last = out.read_text(encoding="utf-8").splitlines()
+    assert json.loads(last)["value"]["bookmarks"].keys() >= {"runs", "tasks", "users"}
+    assert json.loads(last)["value"]["bookmarks"]["tasks"]["replication_key_value"]
+
+
 def received(terminal: int) -> Iterator[bytes]:
     while True:
         try:

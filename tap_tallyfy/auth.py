@@ -96,7 +96,7 @@ class ClientCredentialsAuthenticator(OAuthAuthenticator):
             raise RetriableAPIError(msg) from None
         status = response.status_code
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            msg = f"The token URL answered {status}; if this goes on, check 'token_url' or ask Tallyfy's support."
+            msg = f"The token URL answered {status}; if this persists, check 'token_url' or ask Tallyfy's support."
             raise RetriableAPIError(msg, response)
         if status != HTTPStatus.OK:
             msg = f"The token URL answered {status}; check 'client_id', 'client_secret' and 'token_url'."
@@ -110,7 +110,7 @@ class ClientCredentialsAuthenticator(OAuthAuthenticator):
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             token, lifetime = None, 0.0
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
-            msg = "The token URL answered with something that is no token; check 'token_url'."
+            msg = "The token URL answered without a token; check 'token_url'."
             raise FatalAPIError(msg)
         self.access_token = token
         lifetime = lifetime if 0 < lifetime < math.inf else _DEFAULT_LIFETIME

@@ -20,6 +20,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from tap_tallyfy.auth import ClientCredentialsAuthenticator, authenticator_for
 from tap_tallyfy.errors import cause
 from tap_tallyfy.pace import Pace
+from tap_tallyfy.progress import Progress
 
 if TYPE_CHECKING:
     import logging
@@ -67,6 +68,11 @@ class Client:
         return Pace(self._config.get("requests_per_minute"), log=self._log)
 
     @cached_property
+    def progress(self) -> Progress:
+        """Says how far the sync is."""
+        return Progress(self.pace, self._log)
+
+    @cached_property
     def authenticator(self) -> Auth:
         """What signs requests."""
         return authenticator_for(self._config, self._config["request_timeout"])
@@ -102,7 +108,9 @@ class Client:
             except (RetriableAPIError, *_PASSING) as error:
                 reason = str(error) if isinstance(error, RetriableAPIError) else cause(error)
             wait = _FIRST_WAIT * 2 ** (tries - 1) + random.random()  # noqa: S311 - no secret
-            self._log.warning("Try %d of %d failed, the next is in %.1f s: %s", tries, MAX_TRIES, wait, reason)
+            self._log.warning(
+                "Attempt %d of %d failed, the next one follows in %.1f s: %s", tries, MAX_TRIES, wait, reason
+            )
             time.sleep(wait)
         try:
             return understand(self._send(prepare))
@@ -157,7 +165,7 @@ class Client:
                 continue
             return response
         msg = (
-            f"GET {_path(request)} was refused {MAX_REFUSALS} times in a row for the rate limit;"
+            f"GET {_path(request)} exceeded the rate limit {MAX_REFUSALS} times in a row;"
             " lower 'requests_per_minute', or stop other clients of this account."
         )
         raise FatalAPIError(msg)

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 import requests
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SingerSDKError
+
+from tap_tallyfy.output import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 # The last one is for an exponent that no decimal can have.
 _NOT_JSON: Final = (ValueError, RecursionError, InvalidOperation)
-
-
+#: What ends a sync with one sentence: the settings, the API, the target or this machine are at fault, not the tap.
+EXPECTED: Final = (SingerSDKError, OutputError, OSError)
 _NO_ENDPOINT: Final = "ENDPOINT_NOT_FOUND"
 
 
@@ -71,7 +73,7 @@ def parse(response: requests.Response) -> Any:  # noqa: ANN401 - any JSON
     try:
         return _DECODER.decode(response.content)
     except _NOT_JSON:
-        msg = f"{_request(response)} was answered with something that is not JSON; check 'api_url'."
+        msg = f"{_request(response)} returned something that is not JSON; check 'api_url'."
         raise RetriableAPIError(msg, response) from None
 
 
@@ -109,26 +111,28 @@ def explain(response: requests.Response, stream: str) -> str:  # noqa: PLR0911 -
         stream: Name of the stream that asked.
     """
     status, code = response.status_code, _code(response)
-    what = f"{_request(response)} was answered {status}"
+    what = f"{_request(response)} returned {status}"
     if status == HTTPStatus.UNAUTHORIZED:
         return (
-            f"{what}: the token was refused; get a new one for 'access_token' (a personal token dies when its user"
-            " logs out, and after 6 months), or check 'client_id' and 'client_secret'."
+            f"{what}: the API refused the token; set a new 'access_token' (a personal one expires when its user logs"
+            " out, and after 6 months), or check 'client_id' and 'client_secret'."
         )
     if status == HTTPStatus.FORBIDDEN:
-        return f"{what}: the token's user may not read this; use the token of a user who may, or deselect '{stream}'."
+        return (
+            f"{what}: the token's user may not read this list; use the token of a user who may, or deselect '{stream}'."
+        )
     if status == HTTPStatus.NOT_FOUND and code == _NO_ENDPOINT:
         return f"{what} ({code}): there is no such endpoint; check 'api_url'."
     if status == HTTPStatus.NOT_FOUND:
-        return f"{what}{f' ({code})' if code else ''}: there is no such organization for this token; check 'org_id'."
+        return f"{what}{f' ({code})' if code else ''}: this token opens no such organization; check 'org_id'."
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
         fields = ", ".join(f"'{stream}.{field}'" for field in _refused_fields(response))
-        return f"{what}: the API refuses a filter; check {fields or f'the filters under {stream!r}'}."
+        return f"{what}: the API rejected a filter; check {fields or f'the filters under {stream!r}'}."
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return f"{what}: the API has a problem; if this goes on, ask Tallyfy's support."
+        return f"{what}: the API failed; if this persists, ask Tallyfy's support."
     if status in range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST):
-        return f"{what}, a redirect, which is not followed so that the token stays safe; check 'api_url'."
-    return f"{what}{f' ({code})' if code else ''}, which is not expected; check 'api_url' and the filters."
+        return f"{what}, a redirect, which the tap does not follow to keep the token safe; check 'api_url'."
+    return f"{what}{f' ({code})' if code else ''}, which the tap does not expect; check 'api_url' and the filters."
 
 
 def cause(error: BaseException | None) -> str:

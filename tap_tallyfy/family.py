@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from singer_sdk.exceptions import AbortedSyncFailedException
 
 from tap_tallyfy import deletions
 from tap_tallyfy.errors import RefusedListError
@@ -80,7 +81,7 @@ class Family:
             member.refused(why, context)
         else:
             member.note_state(reading.clock, context)
-            if member in reading.complete:
+            if reading.complete and member in reading.complete:
                 deletions.mark(member, reading.complete[member], context)
 
     def _read(self, reading: _Reading, first: Member, context: Context | None) -> Iterator[Record]:
@@ -98,8 +99,7 @@ class Family:
         rows = {member: found if member is first else spool.rows for member, spool in reading.aside.items()}
         complete = {member: rows[member] for member in rows if deletions.sees_all(member, floors[member])}
         first.failure = deletions.shrunk(complete, context)
-        if not first.failure:
-            reading.complete = complete
+        reading.complete = {} if first.failure else complete
 
 
 class _Reading:
@@ -108,14 +108,16 @@ class _Reading:
     def __init__(self, members: Iterable[Member]) -> None:
         self.aside = {member: _Spool() for member in members}
         self.clock = ""
-        #: For each member all of whose rows this reading has shown, their number.
-        self.complete: dict[Member, int] = {}
+        #: For each member all of whose rows this reading has shown, their number; None before the end of the list.
+        self.complete: dict[Member, int] | None = None
         self.refusal: RefusedListError | None = None
 
     def left_for(self, member: Member) -> Iterator[Record]:
         if self.refusal:
             raise self.refusal
         yield from self.aside[member].taken()
+        if self.complete is None:  # a connection test
+            raise AbortedSyncFailedException
 
 
 class _Spool:

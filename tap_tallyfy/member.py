@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import sys
 from abc import abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
-from singer_sdk import Stream
+from singer_sdk import Stream, metrics
 from singer_sdk.exceptions import FatalSyncError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import RemoveRecordTransform
@@ -17,7 +18,8 @@ from singer_sdk.singerlib.messages import ActivateVersionMessage
 
 from tap_tallyfy import deletions
 from tap_tallyfy.contract import ORG_ID
-from tap_tallyfy.errors import explain
+from tap_tallyfy.counter import RowCounter
+from tap_tallyfy.errors import EXPECTED, explain
 from tap_tallyfy.output import LineWriter
 from tap_tallyfy.records import Misfit, date_time, earlier, now, second
 
@@ -188,6 +190,20 @@ class Member(Stream):
         """The organization's ID, or `""` where a catalog from elsewhere has no column for it."""
         return str(self.config["org_id"]) if ORG_ID in self.effective_schema["properties"] else ""
 
+    # What a person sees
+
+    @override
+    def get_record_counter(
+        self, endpoint: str | None = None, log_interval: float = metrics.DEFAULT_LOG_INTERVAL
+    ) -> metrics.Counter:
+        return RowCounter(self.name, self.family.head.client.progress)
+
+    @override
+    def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
+        # The SDK calls every error unhandled, even the end of a test; the tap has a sentence of its own for these.
+        hidden = level == logging.ERROR and isinstance(sys.exc_info()[1], EXPECTED)
+        super().log(message, *args, level=logging.DEBUG if hidden else level, **kwargs)
+
     # Deletions
 
     @property
@@ -230,6 +246,7 @@ class Member(Stream):
             FatalSyncError: If it did, and no other one is left to say so.
         """
         super().log_sync_costs()
+        self.family.head.client.progress.sum_up()
         if self.failure:
             if self is [stream for stream in self._tap.streams.values() if getattr(stream, "failure", "")][-1]:
                 raise FatalSyncError(self.failure)

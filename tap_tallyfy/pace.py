@@ -169,7 +169,6 @@ class Pace:
     Attributes:
         limit: What the server has shown.
         requests: Requests sent so far, refused and failed ones included.
-        waited: Seconds spent waiting so far.
         refusals: Requests refused with 429 so far.
     """
 
@@ -191,26 +190,35 @@ class Pace:
         """
         self.limit = Limit()
         self.requests = 0
-        self.waited = 0.0
         self.refusals = 0
         self._cap = Cap(requests_per_minute)
         self._clock = clock
         self._changed = threading.Condition()
         self._pause = pause or self._changed.wait
         self._log = log or logging.getLogger(__name__)
-        self._announced = self._resume_at = clock()
+        self._announced = self._resume_at = self._waits_since = clock()
+        self._waiting = 0
+        self._waited = 0.0
         self._answered = 0
         self._remaining: int | None = None
+
+    @property
+    def waited(self) -> float:
+        """Seconds so far in which at least one request waited."""
+        return self._waited + (self._clock() - self._waits_since if self._waiting else 0.0)
 
     def acquire(self) -> None:
         """Wait until a request may go out."""
         with self._changed:
-            started = now = self._clock()
+            now = self._clock()
+            self._waits_since = self._waits_since if self._waiting else now
+            self._waiting += 1
             while (opens_at := self._opens_at(now)) > now:
                 self._announce(now, opens_at)
                 self._pause(min(opens_at - now, _NAP))
                 now = self._clock()
-            self.waited += now - started
+            self._waiting -= 1
+            self._waited += 0.0 if self._waiting else now - self._waits_since
             self._cap.note_sent(now)
             self.requests += 1
 
@@ -256,4 +264,4 @@ class Pace:
         """Say once how long requests have to wait, if it is long."""
         if now + _WORTH_A_LINE <= opens_at < math.inf and opens_at >= self._announced + 1:
             self._announced = opens_at
-            self._log.info("The API's rate limit or 'requests_per_minute' is reached: waiting %.0f s.", opens_at - now)
+            self._log.info("Waiting %.0f s for the API's rate limit, or for 'requests_per_minute'.", opens_at - now)

@@ -156,7 +156,7 @@ class ListPaginator:
             msg = f"it is not sorted by '{self._order.field}'"
             raise UnreadableError(msg)
         if page.count > page.window.size:
-            msg = "its pages have a size of their own"
+            msg = "its pages are not of the size asked for"
             raise UnreadableError(msg)
         before, joins = self.value, self._joins(page, keys)
         if self.top is None:
@@ -172,7 +172,7 @@ class ListPaginator:
         self._next = self._behind(page, keys) if joins else self._further_up(page)
         self._idle = 0 if self.ended or self.value < before else self._idle + (_DOUBTFUL if joins else 1)
         if self._idle > _PATIENCE:
-            msg = "it changes too fast, or the API announces more records than it shows"
+            msg = "it changes too fast, or the API counts more records than it shows"
             raise UnreadableError(msg)
 
     def _joins(self, page: Page, keys: Sequence[str]) -> bool:

@@ -235,7 +235,7 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
     """
     yield from _credential_errors(config)
     if not _is_path_segment(config["org_id"]):
-        yield "'org_id' must be the ID alone, as it stands in the address of your organization."
+        yield "'org_id' must be the ID alone, as in the address of your organization."
     for name in ("api_url", "token_url"):
         if not _is_http_url(config[name]):
             yield f"'{name}' must be an http(s) URL without a query, such as https://go.tallyfy.com/api."
@@ -250,8 +250,8 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
         status, archived = settings.get("status"), settings.get("archived")
         if (status == "archived" and archived == "exclude") or (archived == "only" and status in _ACTIVE_ONLY):
             yield (
-                f"'{stream.name}.status' is '{status}' and '{stream.name}.archived' is '{archived}', which no record"
-                " is; leave one of them out."
+                f"'{stream.name}.status' is '{status}' and '{stream.name}.archived' is '{archived}', but no record"
+                " is both; remove one of them."
             )
 
 
@@ -262,12 +262,12 @@ _ACTIVE_ONLY: Final = frozenset({"active", "complete"})
 def _credential_errors(config: Mapping[str, Any]) -> Iterator[str]:
     given = {name for name in ("access_token", "client_id", "client_secret") if config.get(name, "").strip()}
     if "access_token" in given and not _fits_header(config["access_token"].strip()):
-        yield "'access_token' must be one word of ASCII characters; it may have been cut or pasted with something else."
+        yield "'access_token' must be one word of ASCII characters; copy it whole, and nothing else with it."
     if not given:
-        yield "'access_token' is not set; give one, or 'client_id' and 'client_secret' of an application."
+        yield "'access_token' is not set; set it, or 'client_id' and 'client_secret' of an application."
     for one, other in (("client_id", "client_secret"), ("client_secret", "client_id")):
         if one in given and other not in given and "access_token" not in given:
-            yield f"'{other}' is not set, but '{one}' is; give both."
+            yield f"'{other}' is not set, but '{one}' is; set both."
 
 
 def _fits_header(value: str) -> bool:

@@ -132,7 +132,7 @@ class ListSource:
         try:
             return self._noted(self._page(window, answer.result()))
         except RetriableAPIError as error:
-            self._stream.logger.warning("A page is asked for again: %s", error)
+            self._stream.logger.warning("Asking for a page again: %s", error)
             return self.read(window)
 
     def fetch(self, window: Window) -> Page:
@@ -189,8 +189,8 @@ class ListSource:
             raise refusal or UnreadableError
         name = self._stream.name
         msg = (
-            f"The API ignores or refuses every known filter for archived records of '{name}', so they"
-            f" cannot be read; set '{name}.archived' to 'exclude' to go without them."
+            f"The API ignores or refuses every known filter for archived records of '{name}', so the"
+            f" tap cannot read them; set '{name}.archived' to 'exclude' to do without them."
         )
         raise FatalSyncError(msg)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jsonschema import Draft202012Validator
-from singer_sdk.exceptions import FatalAPIError, FatalSyncError
+from singer_sdk.exceptions import AbortedSyncFailedException, FatalAPIError, FatalSyncError
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 
@@ -22,7 +22,6 @@ from tap_tallyfy.family import Family
 from tap_tallyfy.member import Member
 from tap_tallyfy.page import UnreadableError, Window
 from tap_tallyfy.paginator import Order
-from tap_tallyfy.progress import Progress
 from tap_tallyfy.records import earlier, json_type, second
 from tap_tallyfy.source import DEFAULT, Listing, ListSource, is_archived
 from tap_tallyfy.walk import Walk
@@ -40,7 +39,8 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Auth, Context
 
     from tap_tallyfy.client import Client
-    from tap_tallyfy.page import Record
+    from tap_tallyfy.page import Page, Record
+    from tap_tallyfy.progress import Progress
 
 _REPORTED = 10
 _DAY = 86_400
@@ -177,12 +177,18 @@ class ListStream(Member, RESTStream[Window]):
             context: The partition, if any.
 
         Raises:
+            AbortedSyncFailedException: If only a connection is to be tested.
             FatalAPIError: If the API refuses, or does not answer after all tries.
             FatalSyncError: If it cannot be shown that nothing was missed.
         """
         state = self.get_context_state(context)
         proven = state.pop("sort", None)
-        progress = Progress(self, seen)
+        progress = self.client.progress
+        progress.read(self.name, seen)
+        if self.ABORT_AT_RECORD_COUNT is not None and self.config["page_size"] >= self.ABORT_AT_RECORD_COUNT:
+            # A connection test; a stream made from few of the records would have the whole list read for its one row.
+            yield from self._first_page(self.listings[0], progress).records
+            raise AbortedSyncFailedException
         for listing in self._listings_since(floor):
             seen.next_list()
             orders = {order: SortEvidence(proven=order.sort == proven) for order in self._usable(self.by_change)}
@@ -194,7 +200,6 @@ class ListStream(Member, RESTStream[Window]):
         if proven:
             state["sort"] = proven
         self._report_misfits()
-        progress.finish()
 
     def _listings_since(self, floor: str) -> Iterable[Listing]:
         """Return the lists that make up the stream, without most of what is older than the floor if that can be had."""
@@ -213,6 +218,7 @@ class ListStream(Member, RESTStream[Window]):
         walk = self.walk_type(
             self.source_type(self, listing, progress),
             seen,
+            name=self.name,
             size=self.config["page_size"],
             floor=floor,
             by_change=dict(sorted(orders.items(), key=lambda each: not each[1].proven)),
@@ -234,10 +240,13 @@ class ListStream(Member, RESTStream[Window]):
     def _shows_unread(self, listing: Listing, seen: Seen, progress: Progress) -> bool:
         """Return whether the first page of a list holds a record that should have been read by now."""
         try:
-            page = self.source_type(self, listing, progress).read(Window(1, self.config["page_size"]))
+            page = self._first_page(listing, progress)
         except (RefusedFilterError, UnreadableError):
             return False
         return any(seen.is_settled(record) and not seen.knows(record) for record in page.records)
+
+    def _first_page(self, listing: Listing, progress: Progress) -> Page:
+        return self.source_type(self, listing, progress).read(Window(1, self.config["page_size"]))
 
     def _usable(self, orders: Iterable[Order]) -> Sequence[Order]:
         """Return the orders that records have the field for, and that the user's own `sort` does not exclude."""
@@ -344,7 +353,7 @@ class ListStream(Member, RESTStream[Window]):
         key = self.primary_keys[-1]
         for record in records:
             if not record.get(key):
-                msg = f"A record of '{self.name}' has no '{key}', so no target can keep it; ask Tallyfy's support."
+                msg = f"A record of '{self.name}' has no '{key}', so no target can store it; ask Tallyfy's support."
                 raise FatalSyncError(msg)
             if self.replication_key:
                 record.setdefault(self.replication_key, None)  # the SDK looks it up in every record
@@ -371,7 +380,7 @@ class ListStream(Member, RESTStream[Window]):
         if isinstance(rows, dict) and all(key.isdecimal() for key in rows):
             rows = list(rows.values())  # PHP writes a list with gaps as an object
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            msg = f"GET {self.path} was answered with JSON that holds no list of records under 'data'; check 'api_url'."
+            msg = f"GET {self.path} returned JSON without a list of records under 'data'; check 'api_url'."
             raise FatalAPIError(msg)
         return rows
 

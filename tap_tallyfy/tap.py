@@ -11,12 +11,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from singer_sdk import Tap
-from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
+from singer_sdk.exceptions import ConfigValidationError, FatalSyncError
 from singer_sdk.plugin_base import SingerCommand
+from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_tallyfy import settings
 from tap_tallyfy.client import Client
-from tap_tallyfy.output import LineWriter, OutputError
+from tap_tallyfy.errors import EXPECTED
+from tap_tallyfy.output import LineWriter
 from tap_tallyfy.rows import RowStream
 from tap_tallyfy.stream import ListStream
 from tap_tallyfy.streams import STREAMS
@@ -131,6 +133,41 @@ class TapTallyfy(Tap):
         else:
             sys.exit(128 + number)
 
+    def report_test(self) -> None:
+        """Say which streams a connection test could read.
+
+        Raises:
+            FatalSyncError: If it could read none.
+        """
+        org_id, streams = self.config["org_id"], self.streams.items()
+        refused = [name for name, stream in streams if stream.failure]  # type: ignore[attr-defined] # all are ours
+        readable = [name for name in self.streams if name not in refused]
+        if not readable:
+            msg = f"The token may not read any stream of organization '{org_id}'; use the token of a user who may."
+            raise FatalSyncError(msg)
+        but_not = f", but not {', '.join(refused)}" if refused else ""
+        self.logger.info("Reached organization '%s'; the token can read %s%s.", org_id, ", ".join(readable), but_not)
+
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        if value == CliTestOptionValue.All.value:
+            given = ctx.params["config"]
+            tap = cls(config=given.config, parse_env_config=given.parse_env)
+            tap.run_connection_test()
+            tap.report_test()
+            ctx.exit()
+        super().cb_test(ctx, param, value)
+
+    @classmethod
+    @override
+    def invoke(cls, **kwargs: Any) -> None:
+        try:
+            super().invoke(**kwargs)
+        except ConfigValidationError as error:
+            # The SDK would end with a line that says nothing, and Meltano's test shows the last one alone.
+            raise SettingsError(*error.errors) from None
+
     @classmethod
     @override
     def get_singer_command(cls) -> click.Command:
@@ -147,8 +184,11 @@ class TapTallyfy(Tap):
 
 def _refuse(errors: Iterable[str]) -> None:
     if found := list(errors):
-        msg = "Config validation failed"
-        raise ConfigValidationError(msg, errors=found)
+        raise ConfigValidationError(" ".join(found), errors=found)
+
+
+class SettingsError(Exception):
+    """Settings are wrong; the arguments are a sentence for each."""
 
 
 class TallyfyCommand(SingerCommand):
@@ -159,8 +199,10 @@ class TallyfyCommand(SingerCommand):
         try:
             return super().main(*args, **kwargs)
         except ConfigValidationError as error:
-            self._fail(*error.errors, str(error))
-        except (SingerSDKError, OutputError, OSError) as error:
+            self._fail(*error.errors)
+        except SettingsError as error:
+            self._fail(*error.args)
+        except EXPECTED as error:
             self._fail(str(error))
         except ValueError as error:
             # The SDK's JSON parser has an error class of its own; like the standard library's, it says in which line.

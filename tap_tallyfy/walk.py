@@ -50,6 +50,7 @@ class Walk:
         source: Source,
         seen: Seen,
         *,
+        name: str,
         size: int,
         floor: str,
         by_change: Mapping[Order, SortEvidence],
@@ -63,6 +64,7 @@ class Walk:
         Args:
             source: Where pages come from.
             seen: What this sync has read so far.
+            name: What it reads, in words of the user.
             size: Records to ask for a page.
             floor: The second before which all changes are known, or `""` to read everything.
             by_change: Orders by the last change, best first, each with what is known of it.
@@ -73,6 +75,7 @@ class Walk:
         """
         self._source = source
         self._seen = seen
+        self._name = name
         self._size = size
         self._floor = floor
         self._by_change = by_change
@@ -94,8 +97,8 @@ class Walk:
                 return
             reasons[reason] = None
         msg = (
-            f"The list could not be read reliably: {', and '.join(reasons)};"
-            " the bookmark stays where it was, so run the sync again, at a quieter time if this goes on."
+            f"The tap could not read all of '{self._name}' reliably: {', and '.join(reasons)};"
+            " the bookmark stays where it was, so run the sync again, at a quieter time if this persists."
         )
         raise FatalSyncError(msg)
 
@@ -104,7 +107,7 @@ class Walk:
         try:
             yield from way()
         except UnreadableError as why:
-            self._log.info("The list has to be read in another way: %s.", why)
+            self._log.info("Reading the list in another way: %s.", why)
             return str(why)
         return ""
 

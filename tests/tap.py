@@ -24,9 +24,6 @@ TAP = (sys.executable, "-m", "tap_tallyfy")
 #: The same with the stream of processes alone.
 RUNS = (sys.executable, "-m", "tests.runs")
 
-#: What the SDK says of its own when a sync fails or settings are wrong, beside the tap's sentence.
-SDK_LINES = ("An unhandled error occurred while syncing", "Config validation failed")
-
 
 @dataclass(frozen=True)
 class Result:
@@ -69,10 +66,9 @@ class Result:
 
     @property
     def errors(self) -> list[str]:
-        """The sentences logged as errors, without the lines the SDK adds to any failure."""
+        """The sentences logged as errors."""
         logged = [line for line in self.stderr.splitlines() if "| ERROR" in line or "| CRITICAL" in line]
-        sentences = [line.split(" | ", 3)[3] for line in logged]
-        return [sentence for sentence in sentences if not sentence.startswith(SDK_LINES)]
+        return [line.split(" | ", 3)[3] for line in logged]
 
     @property
     def everything(self) -> str:

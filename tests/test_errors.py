@@ -237,7 +237,7 @@ def test_what_fails_once_is_tried_again(account: Sandbox, fault: Fault, concurre
     result = run_tap(account, page_size=12, concurrency=concurrency)
     expect_complete(result, account)
     assert account.faults == []
-    assert result.stderr.count("Try 1 of 6") + result.stderr.count("A page is asked for again") == 2
+    assert result.stderr.count("Attempt 1 of 6") + result.stderr.count("Asking for a page again") == 2
     assert len(result.records) == len(result.ids)
     assert MARKER not in result.everything
 
@@ -266,7 +266,7 @@ def test_what_fails_for_good_ends_in_one_sentence() -> None:
         results = list(pool.map(run, lasting))
     for result, words in zip(results, lasting.values(), strict=True):
         expect_failure(result, *words)
-        assert result.stderr.count("Try ") == MAX_TRIES - 1
+        assert result.stderr.count("Attempt ") == MAX_TRIES - 1
         assert "S3CR3T" not in result.everything
         assert result.records == []
 

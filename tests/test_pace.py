@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -137,6 +139,19 @@ def test_a_refusal_without_a_time_is_waited_for() -> None:
     pace.acquire()
     assert server.waits == [DEFAULT_WAIT]
     assert pace.waited == DEFAULT_WAIT
+
+
+def test_requests_that_wait_at_the_same_time_are_one_wait() -> None:
+    pace = Pace()
+    started = time.monotonic()
+    pace.acquire()
+    pace.refused(1.0)
+    threads = [threading.Thread(target=pace.acquire) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 0 < pace.waited <= time.monotonic() - started
 
 
 @pytest.mark.parametrize(("said", "waited"), [(1e9, LONGEST_WAIT), (0.0, 0.01)])

@@ -61,6 +61,7 @@ def test_a_record_that_turns_up_where_all_was_read_refutes_the_order(caplog: pyt
     walk = Walk(
         source,
         Seen(lookback=60),
+        name="runs",
         size=5,
         floor="",
         by_change={},

@@ -32,6 +32,7 @@ def sees_all(member: Member, floor: str) -> bool:
     maps = (member.config.get("stream_maps") or {}).values()
     return (
         member.version is not None
+        and not member.append_only
         and member.replication_method == "FULL_TABLE"
         and member.ABORT_AT_RECORD_COUNT is None  # `--test`
         and not floor

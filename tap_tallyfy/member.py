@@ -50,6 +50,8 @@ class Member(Stream):
     family: Family
     # `Normaliser` has made every record valid already.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+    #: Whether nothing is ever deleted, so that rows which are no longer sent are history.
+    append_only: ClassVar[bool] = False
     #: Related data of the list that the stream is made from, by the names that `with` has for it.
     needs: ClassVar[Sequence[str]] = ()
     #: Other fields of the list that it is made from.

@@ -228,6 +228,7 @@ class ActivityFeedStream(ListStream):
     name = "activity_feed"
     path = "/organizations/{org_id}/activity-feeds"
     replication_key = "created_at"
+    append_only = True
     # Entries never change, so the newest are those created last.
     by_change = (Order("-created_at", "created_at"),)
     since_parameter = "created_after"

@@ -67,8 +67,8 @@ def test_an_incremental_sync_asks_from_the_day_before_and_stops_at_what_it_knows
     assert {record["id"] for record in third.records} <= {record["id"] for record in second.records}
 
 
-@pytest.mark.parametrize("refused", [{"created_after"}, {"sort"}, {"created_after", "sort"}], ids=str)
-def test_what_the_api_refuses_is_done_without(sandbox: Sandbox, refused: set[str]) -> None:
+@pytest.mark.parametrize("refused", [["created_after"], ["sort"], ["created_after", "sort"]], ids=str)
+def test_what_the_api_refuses_is_done_without(sandbox: Sandbox, refused: list[str]) -> None:
     sandbox.behaviour = Behaviour(refused=frozenset(refused))
     first = sync(sandbox, FEED)
     sandbox.advance(3 * A_DAY)
@@ -87,6 +87,12 @@ def test_a_filter_of_ones_own_is_sent_as_it_is(sandbox: Sandbox) -> None:
     for result in (first, second):
         assert {request.query["created_after"] for request in result.lists} == {"2020-01-01"}
         assert {record["verb"] for record in result.records} == {"completed"}
+
+
+def test_an_entry_that_is_no_longer_kept_is_not_taken_for_deleted(sandbox: Sandbox) -> None:
+    result = sync(sandbox, catalog=catalog(FEED, full=True))
+    assert len(result.records) == entries(sandbox)
+    assert not any(message["type"] == "ACTIVATE_VERSION" for message in result.messages)
 
 
 def test_it_is_not_selected_by_default_and_neither_is_what_is_heavy_and_personal(sandbox: Sandbox) -> None:

@@ -68,6 +68,7 @@ class RecordDecoder:
         *,
         wrapped: Iterable[str] = (),
         arrays_of_one: Iterable[str] = (),
+        unwanted: Iterable[str] = (),
         as_sent: bool = False,
     ) -> None:
         """Compile a schema.
@@ -76,16 +77,18 @@ class RecordDecoder:
             schema: A JSON schema of a record.
             wrapped: Fields that may arrive as `{"data": ...}`.
             arrays_of_one: Fields that may arrive as an array with the value in it, or an empty one.
+            unwanted: Fields that are not selected, so that `_extra` keeps nothing of them either.
             as_sent: Whether nobody looks inside nested objects, so that they may stay as they were sent
                 (`msgspec.Raw`), which the SDK's writer takes as well.
         """
-        self.normalise = Normaliser(schema)
+        self.normalise = Normaliser(schema, unwanted)
         self._schema = schema
         self._wrapped = tuple(wrapped)
-        empties: dict[str, Any] = {
-            name: {} if _is_nested(property_) else None for name, property_ in schema["properties"].items()
+        known = schema["properties"]
+        #: Each with what an empty array stands for.
+        self._arrays_of_one: dict[str, Any] = {
+            name: {} if _is_nested(known[name]) else None for name in arrays_of_one if name in known
         }
-        self._arrays_of_one = {name: empties[name] for name in arrays_of_one if name in empties}
         self._as_sent = as_sent
         self._typed = _Typed(schema, (), self._wrapped)
 

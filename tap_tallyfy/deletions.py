@@ -6,7 +6,7 @@ The SDK sends it before it reads anything, so that a sync which breaks off would
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: The part of a list that must have been left since it was last read completely; a token that sees less is likelier.
 _LEAST_LEFT: Final = 0.5
-#: The key in a stream's state for the number of rows that the last complete reading found.
-ROWS: Final = "rows"
+#: The key in a stream's state for the number of rows that the last complete reading found, by organization.
+_ROWS: Final = "rows"
 
 
 def sees_all(member: Member, floor: str) -> bool:
@@ -28,21 +28,24 @@ def sees_all(member: Member, floor: str) -> bool:
         member: The stream.
         floor: The second before which it leaves changes out, or `""`.
     """
-    is_filtered = member.settings.get("archived", "include") != "include" or bool(member.filters.keys() - {"with"})
     maps = (member.config.get("stream_maps") or {}).values()
-    return (
-        member.version is not None
-        and not member.append_only
-        and member.replication_method == "FULL_TABLE"
-        and member.ABORT_AT_RECORD_COUNT is None  # `--test`
-        and not floor
-        and not is_filtered
-        and not any("__filter__" in map_ for map_ in maps if isinstance(map_, dict))
-        and member.get_batch_config(member.config) is None  # the files of a batch hold no versions
+    return not any(
+        (
+            member.version is None,
+            member.append_only,
+            member.replication_method != "FULL_TABLE",
+            member.ABORT_AT_RECORD_COUNT is not None,  # `--test`
+            floor,
+            member.settings.get("archived", "include") != "include",
+            member.filters.keys() - {"with"},
+            any("__filter__" in map_ for map_ in maps if isinstance(map_, dict)),
+            member.shares_a_table,
+            member.get_batch_config(member.config),  # the files of a batch hold no versions
+        )
     )
 
 
-def shrunk(rows: Mapping[Member, int], context: Context | None) -> str:
+def doubt(rows: Mapping[Member, int], context: Context | None) -> str:
     """Return a sentence if streams of one list have lost too many rows to be believed, or `""`.
 
     Args:
@@ -50,7 +53,7 @@ def shrunk(rows: Mapping[Member, int], context: Context | None) -> str:
         context: The partition, if any.
     """
     for member, found in rows.items():
-        before = member.get_context_state(context).get(ROWS)
+        before = _rows(member, context).get(member.config["org_id"])
         if type(before) is int and found < before * _LEAST_LEFT:
             return (
                 f"'{member.name}' has shrunk from {before} to {found} rows, so no row made from its list is marked as"
@@ -69,4 +72,9 @@ def mark(member: Member, rows: int, context: Context | None) -> None:
         context: The partition, if any.
     """
     member.write_version()
-    member.get_context_state(context).update({ROWS: rows, "version": member.version})
+    member.get_context_state(context)[_ROWS] = {**_rows(member, context), member.config["org_id"]: rows}
+
+
+def _rows(member: Member, context: Context | None) -> dict[str, Any]:
+    known = member.get_context_state(context).get(_ROWS)
+    return known if isinstance(known, dict) else {}

@@ -29,6 +29,7 @@ class Seen:
 
     Attributes:
         clock: The server's clock at the first page of the sync, or `""` before that: what is dated later may be missed.
+        fell_short: Whether a list has always announced more records than it has shown in the end.
     """
 
     def __init__(self, key: str = "id", *, bookmark: str = "", lookback: int = 0) -> None:
@@ -40,6 +41,8 @@ class Seen:
             lookback: Seconds by which an answer may be behind the server's clock.
         """
         self.clock = ""
+        self.fell_short = False
+        self._announced: int | None = None
         self._bookmark = bookmark
         self._key = key
         self._lookback = lookback
@@ -48,12 +51,15 @@ class Seen:
         self._ids: set[int | str] = set()
         self._versions: dict[int | str, tuple[str, int]] = {}
 
-    def take_clock(self, page: Page) -> None:
-        """Let the sync begin at its first page.
+    def take(self, page: Page) -> None:
+        """Take what a page says of its list; the sync begins at its first one.
 
         Args:
-            page: A page; all but the first say nothing new.
+            page: A page.
         """
+        total = page.pagination.total
+        if total is not None:
+            self._announced = total if self._announced is None else min(self._announced, total)
         if self.clock:
             return
         # Without a clock: what is on the first page was changed before it was read, unless it is of the future.
@@ -69,8 +75,10 @@ class Seen:
         identity: int | str = record[self._key]
         return int(identity, 16) if isinstance(identity, str) and _HEX.fullmatch(identity) else identity
 
-    def next_list(self) -> None:
-        """Begin to count a further list; what earlier ones showed stays known."""
+    def end_list(self) -> None:
+        """Count a further list from now on; what this one showed stays known."""
+        self.fell_short |= (self._announced or 0) > len(self._ids)
+        self._announced = None
         self._earlier.append(self._ids)
         self._ids = set()
 
@@ -130,15 +138,16 @@ class SortEvidence:
         proven: Whether this sync or an earlier one has shown both.
     """
 
-    def __init__(self, *, proven: bool = False) -> None:
+    def __init__(self, *, proven: bool = False, of_creation: bool = False) -> None:
         """Start with nothing seen in this sync.
 
         Args:
             proven: Whether an earlier sync has shown both.
+            of_creation: Whether records never change, so that the order of creation is the one that is wanted.
         """
         self.proven = proven
-        self._newest_first_excluded = False
-        self._oldest_first_excluded = False
+        self._newest_first_excluded = of_creation
+        self._oldest_first_excluded = of_creation
         self._turns: bool | None = None
 
     def add(self, records: Iterable[Record]) -> None:

@@ -88,18 +88,26 @@ class Family:
         floors = {member: member.floor(context) for member in reading.aside}
         seen = self.head.nothing_seen(context)
         others = [(member, spool) for member, spool in reading.aside.items() if member is not first]
-        found = 0
+        written = 0
         for record in self.head.read(seen, min(floors.values()), context):
             for member, spool in others:
                 spool.put(member.rows(record, floors[member]))
             for row in first.rows(record, floors[first]):
-                found += 1
+                written += 1
                 yield row
         reading.clock = seen.clock
-        rows = {member: found if member is first else spool.rows for member, spool in reading.aside.items()}
+        rows = {member: written if member is first else spool.rows for member, spool in reading.aside.items()}
         complete = {member: rows[member] for member in rows if deletions.sees_all(member, floors[member])}
-        first.failure = deletions.shrunk(complete, context)
-        reading.complete = {} if first.failure else complete
+        if complete and seen.fell_short:
+            self.head.logger.warning(
+                "The list of '%s' announces more records than it shows, so nothing is marked as deleted.",
+                self.head.name,
+            )
+            complete = {}
+        if sentence := deletions.doubt(complete, context):
+            first.failure = sentence
+            complete = {}
+        reading.complete = complete
 
 
 class _Reading:

@@ -16,7 +16,6 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.singerlib.messages import ActivateVersionMessage
 
-from tap_tallyfy import deletions
 from tap_tallyfy.contract import ORG_ID
 from tap_tallyfy.counter import RowCounter
 from tap_tallyfy.errors import EXPECTED, explain
@@ -94,19 +93,16 @@ class Member(Stream):
     # State
 
     def check_state(self, state: dict[str, Any]) -> None:
-        """Forget what must not be used, and say why if it is the bookmark.
+        """Forget a bookmark that must not be used, and say why.
 
         Args:
             state: The stream's part of the state; changed in place.
         """
-        settings_changed = state.get("filters", self.fingerprint) != self.fingerprint
-        if settings_changed:
-            state.pop(deletions.ROWS, None)
         bookmark = state.get("replication_key_value")
         if not bookmark:
             return
         why = ""
-        if settings_changed:
+        if state.get("filters", self.fingerprint) != self.fingerprint:
             why = f"was made under other settings than 'org_id' and '{self.family.head.name}' now have"
         elif self._start < str(state.get("start_date") or self._start):
             why = "was made under a later 'start_date'"
@@ -165,7 +161,10 @@ class Member(Stream):
             clock: A date-time; the next sync reads later changes.
             context: The partition, if any.
         """
-        self.get_context_state(context).update(filters=self.fingerprint, start_date=self._start)
+        state = self.get_context_state(context)
+        state.update(filters=self.fingerprint, start_date=self._start)
+        if self.version is not None:
+            state["version"] = self.version
         self.limit_bookmark(clock, context)
 
     def limit_bookmark(self, clock: str, context: Context | None) -> None:
@@ -220,11 +219,22 @@ class Member(Stream):
         writer = self._tap.message_writer
         return writer.version if isinstance(writer, LineWriter) else None
 
+    @property
+    def tables(self) -> list[str]:
+        """What the target calls the stream: stream maps may rename it, copy it, or leave it out."""
+        return [map_.stream_alias for map_ in self.stream_maps if not isinstance(map_, RemoveRecordTransform)]
+
+    @property
+    def shares_a_table(self) -> bool:
+        """Whether a stream map writes another stream's rows where this one's are."""
+        others = (stream for stream in self._tap.streams.values() if stream is not self and stream.selected)
+        return any(set(self.tables).intersection(getattr(other, "tables", ())) for other in others)
+
     def write_version(self) -> None:
         """Tell the target that rows of an older version are no longer there."""
-        for map_ in self.stream_maps:
-            if self.version is not None and not isinstance(map_, RemoveRecordTransform):
-                self._tap.write_message(ActivateVersionMessage(stream=map_.stream_alias, version=self.version))
+        if self.version is not None:
+            for table in self.tables:
+                self._tap.write_message(ActivateVersionMessage(stream=table, version=self.version))
 
     # Failures that wait until the other streams are done
 

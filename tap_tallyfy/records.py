@@ -292,12 +292,14 @@ class Normaliser:
         misfits: For each known field met with a value that does not fit, the JSON type it came as.
     """
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(self, schema: Mapping[str, Any], unwanted: Iterable[str] = ()) -> None:
         """Compile a schema.
 
         Args:
             schema: A JSON schema of an object; `properties` are converted, one level below as well.
+            unwanted: Properties whose values are dropped if they do not fit.
         """
+        self._unwanted = frozenset(unwanted)
         properties: Mapping[str, Any] = schema["properties"]
         self._keeps_extra = EXTRA in properties
         self._converters = {name: _converter(property_) for name, property_ in properties.items() if name != EXTRA}
@@ -328,9 +330,10 @@ class Normaliser:
                 try:
                     record[name] = convert(value)
                 except Misfit:
-                    self.misfits[name] = json_type(value)
                     record[name] = None
-                    extra[name] = value
+                    if name not in self._unwanted:
+                        self.misfits[name] = json_type(value)
+                        extra[name] = value
         if self._keeps_extra:
             record[EXTRA] = extra or None
         return record

@@ -190,13 +190,16 @@ class ListStream(Member, RESTStream[Window]):
             yield from self._first_page(self.listings[0], progress).records
             raise AbortedSyncFailedException
         for listing in self._listings_since(floor):
-            seen.next_list()
-            orders = {order: SortEvidence(proven=order.sort == proven) for order in self._usable(self.by_change)}
+            orders = {
+                order: SortEvidence(proven=order.sort == proven, of_creation=order.field == "created_at")
+                for order in self._usable(self.by_change)
+            }
             yield from self._walk(listing, seen, floor, orders, progress)
             proven = next((order.sort for order, evidence in orders.items() if evidence.proven), proven)
             for doubt in self._doubts(listing):
                 if self._shows_unread(doubt, seen, progress):
                     yield from self._walk(doubt, seen, floor, {}, progress)
+            seen.end_list()
         if proven:
             state["sort"] = proven
         self._report_misfits()
@@ -243,7 +246,9 @@ class ListStream(Member, RESTStream[Window]):
             page = self._first_page(listing, progress)
         except (RefusedFilterError, UnreadableError):
             return False
-        return any(seen.is_settled(record) and not seen.knows(record) for record in page.records)
+        unread = [record for record in page.records if not seen.knows(record)]
+        # One that has just come to be may be in the list by now; if none is known, the list leaves them out.
+        return any(map(seen.is_settled, unread)) or len(unread) == page.count > 0
 
     def _first_page(self, listing: Listing, progress: Progress) -> Page:
         return self.source_type(self, listing, progress).read(Window(1, self.config["page_size"]))
@@ -337,14 +342,14 @@ class ListStream(Member, RESTStream[Window]):
             RetriableAPIError: If it is not JSON.
             FatalAPIError: If it holds no list of records.
         """
-        if self._checked and (typed := self._decoder.records(response.content)):
+        if not self._checked and (rows := self._rows(errors.parse(response))):
+            self._checked = True
+            self._report_drift([self._decoder.unwrapped(row) for row in rows])
+        if typed := self._decoder.records(response.content):
             records, meta = typed
         else:
             body = errors.parse(response)
             rows = self._rows(body)
-            if rows and not self._checked:
-                self._checked = True
-                self._report_drift([self._decoder.unwrapped(row) for row in rows])
             records = [self._decoder.record(row) for row in rows]
             meta = body.get("meta") if isinstance(body, dict) else None
         self._settle_names(records)
@@ -382,7 +387,15 @@ class ListStream(Member, RESTStream[Window]):
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             msg = f"GET {self.path} returned JSON without a list of records under 'data'; check 'api_url'."
             raise FatalAPIError(msg)
-        return rows
+        return [self.discreet(row) for row in rows]
+
+    def discreet(self, row: Record) -> Record:
+        """Return an object of the list without what only this list has that is a credential; see `as_sent`.
+
+        Args:
+            row: The object as parsed from an answer.
+        """
+        return row
 
     @cached_property
     def _asked_with(self) -> list[str]:
@@ -425,11 +438,12 @@ class ListStream(Member, RESTStream[Window]):
             self._read_schema,
             wrapped=(*self._asked_with, *self.wrapped),
             arrays_of_one=CONTRACT.arrays_of_one(self.path),
-            as_sent=self._as_sent,
+            unwanted=[path[1] for path, wanted in self.mask.items() if len(path) == _TOP_LEVEL and not wanted],
+            as_sent=self.as_sent,
         )
 
     @property
-    def _as_sent(self) -> bool:
+    def as_sent(self) -> bool:
         """Whether nothing looks inside nested objects: no selection there, no stream map, flattening or batch file."""
         as_is = all(type(map_) is SameRecordTransform and not map_.flattening_enabled for map_ in self.stream_maps)
         whole = all(selected for breadcrumb, selected in self.mask.items() if len(breadcrumb) > _TOP_LEVEL)

@@ -217,8 +217,12 @@ class FoldersStream(ListStream):
 #: What an entry of the activity feed tells of someone or something, by the field that says what kind that is.
 _TOLD_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "actor_type": ("actor_id", "actor"),
+    "source": ("actor_id", "actor"),
     "auditable_type": ("auditable_id", "audit", "audit_state"),
     "parentable_type": ("parentable_id", "parent", "parent_state"),
+    "origin_type": ("origin_id", "origin"),
+    "field": ("old_value",),
+    "references": ("references",),
 }
 
 
@@ -240,12 +244,18 @@ class ActivityFeedStream(ListStream):
     def changed_at(self, record: Record) -> str | None:
         return record.get("created_at")
 
+    @property
     @override
-    def rows(self, record: Record, floor: str) -> Iterator[Record]:
+    def as_sent(self) -> bool:
+        """Whether objects need not be looked into; `discreet` does."""
+        return False
+
+    @override
+    def discreet(self, row: Record) -> Record:
         # The ID of a guest is the code that lets one in, wherever it stands.
-        guests = (names for kind, names in _TOLD_OF.items() if "guest" in str(record.get(kind)).lower())
-        hidden = {name for names in guests for name in names if name in record}
-        yield from super().rows({**record, **dict.fromkeys(hidden)}, floor)
+        guests = (names for kind, names in _TOLD_OF.items() if b"guest" in msgspec.json.encode(row.get(kind)).lower())
+        hidden = {name for names in guests for name in names}
+        return {name: None if name in hidden else value for name, value in row.items()}
 
     @property
     @override

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from tap_tallyfy.member import Member
 
+#: Some loaders keep versions in 32 bits.
+_LARGEST_VERSION = 2**31 - 1
 _ENVIRONMENT_PREFIX = "TAP_TALLYFY_"
 
 
@@ -123,8 +125,9 @@ class TapTallyfy(Tap):
 
     def _next_version(self) -> int:
         """Return the present second, or more where the state knows of a version that is no smaller."""
-        known = (bookmark.get("version") for bookmark in self.state.get("bookmarks", {}).values())
-        return max(int(time.time()), *(version + 1 for version in known if type(version) is int), 0)
+        noted = (bookmark.get("version") for bookmark in self.state.get("bookmarks", {}).values())
+        known = [version for version in noted if type(version) is int and version < _LARGEST_VERSION]
+        return max([int(time.time()), *(version + 1 for version in known)])
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         self.logger.error("Stopped by %s; the bookmark stays where it was.", signal.Signals(number).name)

@@ -240,5 +240,5 @@ class Walk:
 
     def _fresh(self, page: Page) -> Iterator[Record]:
         """Yield what a page shows for the first time, or in a new version."""
-        self._seen.take_clock(page)
+        self._seen.take(page)
         return filter(self._seen.add, page.records)

@@ -101,6 +101,48 @@ def test_what_a_filter_leaves_out_is_not_taken_for_deleted(
     assert STREAMS - marked(result) == unmarked
 
 
+def test_tables_that_streams_share_are_left_alone(sandbox: Sandbox) -> None:
+    maps = {"tags": {"__alias__": "things"}, "groups": {"__alias__": "things"}, "guests": {"__alias__": "people"}}
+    result = full(sandbox, stream_maps=maps)
+    assert result.code == 0, result.stderr
+    assert marked(result) == STREAMS - {"tags", "groups", "guests"} | {"people"}
+
+
+def test_a_list_that_announces_more_than_it_shows_marks_nothing(sandbox: Sandbox) -> None:
+    sandbox.behaviour = Behaviour(total="high")
+    result = full(sandbox, page_size=20)
+    assert marked(result).isdisjoint({"runs", "kickoff_answers"})
+
+
+@pytest.mark.parametrize("moment", ["2024-01-01T00:00:00Z", None], ids=["long ago", "at that moment"])
+def test_completed_tasks_that_a_list_hides_are_not_taken_for_deleted(sandbox: Sandbox, moment: str | None) -> None:
+    tasks = sandbox.account.collections["tasks"].records
+    for task in list(tasks)[:5]:
+        sandbox.account.complete(task)
+    sandbox.behaviour = Behaviour(hide_completed_tasks=True)
+    if moment is None:
+        now = sandbox.now().strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        for task in list(tasks):
+            if tasks[task].sent["completed_at"]:
+                sandbox.account.edit("tasks", task, last_updated=now, created_at=now)
+    result = full(sandbox)
+    assert result.code == 0, result.stderr
+    written = {
+        message["record"]["id"]
+        for message in result.messages
+        if message.get("stream") == "tasks" and message["type"] == "RECORD"
+    }
+    assert written == set(tasks)
+
+
+def test_rows_are_counted_once(sandbox: Sandbox) -> None:
+    """Lists without dates are read twice, and what is read again is no further row."""
+    for template in sandbox.account.collections["checklists"].records:
+        sandbox.account.edit("checklists", template, created_at=None, last_updated=None)
+    bookmarks = full(sandbox).states[-1]["bookmarks"]
+    assert bookmarks["checklists"]["rows"] == {sandbox.org_id: len(sandbox.records("checklists"))}
+
+
 def test_batch_files_hold_no_versions_so_nothing_is_marked(sandbox: Sandbox, tmp_path: Path) -> None:
     storage = {"root": f"file://{tmp_path}", "prefix": "batch-"}
     batches = {"encoding": {"format": "jsonl", "compression": "none"}, "storage": storage}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from singer_sdk.helpers.types import Context
 
@@ -45,8 +45,8 @@ def sees_all(member: Member, floor: str) -> bool:
     )
 
 
-def doubt(rows: Mapping[Member, int], context: Context | None) -> str:
-    """Return a sentence if streams of one list have lost too many rows to be believed, or `""`.
+def doubts(rows: Mapping[Member, int], context: Context | None) -> Iterator[str]:
+    """Yield a sentence for each stream of a list that has lost too many rows to be believed.
 
     Args:
         rows: For each stream of a list the rows that a complete reading has shown.
@@ -55,12 +55,11 @@ def doubt(rows: Mapping[Member, int], context: Context | None) -> str:
     for member, found in rows.items():
         before = _rows(member, context).get(member.config["org_id"])
         if type(before) is int and found < before * _LEAST_LEFT:
-            return (
+            yield (
                 f"'{member.name}' has shrunk from {before} to {found} rows, so no row made from its list is marked as"
                 " deleted; check that the token may still see all of it, or sync once without a state to accept it"
                 " (Meltano: `--full-refresh`)."
             )
-    return ""
 
 
 def mark(member: Member, rows: int, context: Context | None) -> None:

@@ -100,12 +100,12 @@ class Family:
         complete = {member: rows[member] for member in rows if deletions.sees_all(member, floors[member])}
         if complete and seen.fell_short:
             self.head.logger.warning(
-                "The list of '%s' announces more records than it shows, so nothing is marked as deleted.",
+                "The API counts more records of '%s' than it shows, so none is marked as deleted.",
                 self.head.name,
             )
             complete = {}
-        if sentence := deletions.doubt(complete, context):
-            first.failure = sentence
+        first.failure = next(deletions.doubts(complete, context), "")
+        if first.failure:
             complete = {}
         reading.complete = complete
 

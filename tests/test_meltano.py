@@ -201,7 +201,7 @@ def test_the_tap_is_added_to_an_empty_project_with_one_command(
     mine.meltano(*arguments, "--no-install", **OFFLINE)  # installing would need a package index
 
     (added,) = yaml.safe_load((mine.folder / "meltano.yml").read_text(encoding="utf-8"))["plugins"]["extractors"]
-    (ours,) = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["plugins"]["extractors"]
+    ours, _ = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["plugins"]["extractors"]
     assert (folder / "mine" / added["pip_url"]).resolve() == folder / "tap-tallyfy"
     assert added == {**ours, "variant": "original", "pip_url": added["pip_url"]}
 
@@ -268,6 +268,7 @@ def test_settings_from_the_environment_reach_the_tap_and_unset_ones_do_not(proje
     assert json.loads(config) == {
         "api_url": "https://go.tallyfy.com/api",
         "concurrency": 8,
+        "emit_activate_version_messages": True,
         "page_size": 7,
         "lookback_seconds": 60,
         "request_timeout": 60,

@@ -301,4 +301,4 @@ def test_a_long_wait_is_said_once(caplog: pytest.LogCaptureFixture, seconds: flo
     assert now[0] >= seconds
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == lines
-    assert all(f"waiting {seconds:.0f} s" in line for line in said)
+    assert all(f"Waiting {seconds:.0f} s" in line for line in said)

@@ -229,8 +229,11 @@ def test_records_without_a_date_cannot_be_passed() -> None:
 
 UNREADABLE: dict[str, tuple[list[Page], str]] = {
     "rising": ([page(Window(1, 3), [row(1), row(2)], total=2)], "not sorted by 'created_at'"),
-    "more than were asked for": ([page(Window(1, 3), [row(n) for n in (4, 3, 2, 1)], total=4)], "a size of their own"),
-    "a total that is too high": ([page(Window(1, 3), [row(2), row(1)], total=7)] * 6, "announces more records"),
+    "more than were asked for": (
+        [page(Window(1, 3), [row(n) for n in (4, 3, 2, 1)], total=4)],
+        "of the size asked for",
+    ),
+    "a total that is too high": ([page(Window(1, 3), [row(2), row(1)], total=7)] * 6, "counts more records"),
     "the same page for ever": ([page(Window(1, 3), [row(3), row(2), row(1)], total=9)] * 50, "changes too fast"),
 }
 

@@ -76,6 +76,8 @@ class ListStream(Member, RESTStream[Window]):
     always_with: ClassVar[Sequence[str]] = ()
     #: Further fields that may arrive as `{"data": ...}`, as related data does.
     wrapped: ClassVar[Sequence[str]] = ()
+    #: Whether the stream looks inside nested objects, so that they must be parsed, which takes longer.
+    looks_inside: ClassVar[bool] = False
     #: The query parameter that leaves out what is older than a day, where the API has one.
     since_parameter: ClassVar[str] = ""
     #: Query parameters that are no settings, since the tap has to decide them.
@@ -390,7 +392,7 @@ class ListStream(Member, RESTStream[Window]):
         return [self.discreet(row) for row in rows]
 
     def discreet(self, row: Record) -> Record:
-        """Return an object of the list without what only this list has that is a credential; see `as_sent`.
+        """Return an object of the list without what only this list has that is a credential; see `looks_inside`.
 
         Args:
             row: The object as parsed from an answer.
@@ -439,15 +441,15 @@ class ListStream(Member, RESTStream[Window]):
             wrapped=(*self._asked_with, *self.wrapped),
             arrays_of_one=CONTRACT.arrays_of_one(self.path),
             unwanted=[path[1] for path, wanted in self.mask.items() if len(path) == _TOP_LEVEL and not wanted],
-            as_sent=self.as_sent,
+            as_sent=self._as_sent,
         )
 
     @property
-    def as_sent(self) -> bool:
+    def _as_sent(self) -> bool:
         """Whether nothing looks inside nested objects: no selection there, no stream map, flattening or batch file."""
         as_is = all(type(map_) is SameRecordTransform and not map_.flattening_enabled for map_ in self.stream_maps)
         whole = all(selected for breadcrumb, selected in self.mask.items() if len(breadcrumb) > _TOP_LEVEL)
-        return as_is and whole and self.get_batch_config(self.config) is None
+        return not self.looks_inside and as_is and whole and self.get_batch_config(self.config) is None
 
     # Reports: by path and type, never by value
 

@@ -189,6 +189,7 @@ class FoldersStream(ListStream):
     lists = tuple(Listing(({"folder_type": kind},), fields={"folder_type": kind}) for kind in ("checklist", "run"))
     by_creation = ()
     always_with = ("children",)
+    looks_inside = True
     whole_parameters = {"pagination": "false"}
     whole_first = True
     decided = frozenset({"folder_type", "pagination", "parent_id", "sort"})
@@ -233,6 +234,7 @@ class ActivityFeedStream(ListStream):
     path = "/organizations/{org_id}/activity-feeds"
     replication_key = "created_at"
     append_only = True
+    looks_inside = True
     # Entries never change, so the newest are those created last.
     by_change = (Order("-created_at", "created_at"),)
     since_parameter = "created_after"
@@ -243,12 +245,6 @@ class ActivityFeedStream(ListStream):
     @override
     def changed_at(self, record: Record) -> str | None:
         return record.get("created_at")
-
-    @property
-    @override
-    def as_sent(self) -> bool:
-        """Whether objects need not be looked into; `discreet` does."""
-        return False
 
     @override
     def discreet(self, row: Record) -> Record:

@@ -141,16 +141,7 @@ def test_meltano_finds_right_settings_right(project: Project, company: Sandbox) 
     assert "Plugin configuration is valid" in said
 
 
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"access_token": "another"}, "the API refused the token"),
-        ({"org_id": "an/other"}, "'org_id' must be the ID alone"),
-    ],
-)
-def test_meltano_shows_the_sentence_that_says_what_is_wrong(
-    project: Project, company: Sandbox, settings: dict[str, Any], sentence: str
-) -> None:
-    valid, said = config_test(project, company, **settings)
+def test_meltano_shows_the_sentence_that_says_what_is_wrong(project: Project, company: Sandbox) -> None:
+    valid, said = config_test(project, company, access_token="another")
     assert not valid
-    assert sentence in said
+    assert "the API refused the token" in said

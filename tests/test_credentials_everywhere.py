@@ -9,7 +9,7 @@ import pytest
 from sandbox import Behaviour, Sandbox
 from sandbox.made import token
 from tap_tallyfy.contract import CONTRACT
-from tests.lists import FAMILIES, STREAMS, emitted, sync
+from tests.lists import FAMILIES, PATHS, STREAMS, emitted, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EVERYTHING = {
     name: {"with": sorted(related)}
     for name in FAMILIES
-    if (related := CONTRACT.related(f"/organizations/{{org_id}}/{name}"))
+    if (related := CONTRACT.related(f"/organizations/{{org_id}}/{PATHS.get(name, name)}"))
 }
 DEBUG = {"LOGLEVEL": "DEBUG"}
 OTHER_SHAPES = {"guest_id": "code", "guest_names": "details", "owner_users": "objects", "folders": "flat"}

@@ -232,22 +232,22 @@ def test_deleted_rows_are_marked_in_postgres_and_no_others(in_postgres: Warehous
     def work(_: Request) -> None:
         sandbox.mutate(random, random.randrange(2), everything=True)
 
-    for reads_all in (False, True, False):
-        sandbox.before_list = work
-        warehouse.sync(full=reads_all)
-        sandbox.before_list = None
-        # Changed, read incrementally and then deleted.
-        gone = min(sandbox.runs)
-        sandbox.touch(gone, name="changed, then deleted")
-        warehouse.sync()
-        sandbox.delete(gone)
+    sandbox.before_list = work
+    warehouse.sync(full=True)
+    sandbox.before_list = None
+    # Changed, read incrementally and then deleted.
+    gone = min(sandbox.runs)
+    sandbox.touch(gone, name="changed, then deleted")
+    warehouse.sync()
+    sandbox.delete(gone)
+    sandbox.mutate(random, 20, everything=True)
     warehouse.sync(full=True)
     assert warehouse.codes[-1] == 0, warehouse.log
     right, found = expected(sandbox), warehouse.tables()
     deleted = warehouse.deleted()
     assert {name: found[name].keys() - deleted[name] for name in found} == {name: {*right[name]} for name in right}
     assert all(deleted[name].isdisjoint(right[name]) for name in right)
-    assert len(deleted["runs"]) >= 3
+    assert (sandbox.org_id, gone) in deleted["runs"]
     assert deleted["tasks"]
     assert deleted["task_answers"]
 
@@ -259,9 +259,8 @@ def test_neither_a_filter_nor_a_kill_marks_a_row_and_one_that_comes_back_is_unma
     tag = next(iter(sandbox.account.collections["tags"].records))
     kept = sandbox.account.collections["tags"].records[tag].sent
     sandbox.delete(run)
-    for filters in ({"runs": {"status": "active"}, "tasks": {"status": "active"}}, {"start_date": "2030-01-01"}):
-        warehouse.sync(full=True, **filters)
-        assert not any(warehouse.deleted().values())
+    warehouse.sync(full=True, runs={"status": "active"}, tasks={"status": "active"})
+    assert not any(warehouse.deleted().values())
     sandbox.account.delete("tags", tag)
 
     def kill(request: Request) -> None:

@@ -298,7 +298,7 @@ def test_duckdb_holds_what_the_account_holds_after_a_full_and_an_incremental_syn
     assert len(of_runs(sandbox)) - first < len(sandbox.runs) / 20
 
 
-def test_postgres_holds_what_the_account_holds_after_a_full_and_an_incremental_sync(
+def test_postgres_holds_what_the_account_holds_after_syncs_of_both_kinds(
     project: Project, sandbox: Sandbox, postgres: Postgres
 ) -> None:
     loader = variables("target-postgres", **postgres.loader_settings)
@@ -312,22 +312,21 @@ def test_postgres_holds_what_the_account_holds_after_a_full_and_an_incremental_s
     assert before == truth(sandbox)
 
     change(sandbox)
-    sync(project, sandbox, "target-postgres", **loader)
-    after = stored()
-    assert after == truth(sandbox)
-    assert len(after) == len(before) + 3
-    assert len(set(after) - set(before)) == 17
-
-    gone = sorted(sandbox.runs)[:5]
+    gone = sorted(run["id"] for run in sandbox.runs.values() if run["archived_at"])[-5:]
     for run_id in gone:
         sandbox.delete(run_id)
     sync(project, sandbox, "target-postgres", "tap-tallyfy--full", **loader)
     deleted = postgres.query("SELECT id FROM tallyfy.runs WHERE _sdc_deleted_at IS NOT NULL")
     assert sorted(row[0] for row in deleted) == gone
-    # It has a state of its own, so the other one goes on where it was.
-    before_this = len(of_runs(sandbox))
+
+    # That has a state of its own, so the other one goes on where it was.
+    sandbox.touch(min(sandbox.runs), name="Renamed once more")
+    requests = len(of_runs(sandbox))
     sync(project, sandbox, "target-postgres", **loader)
-    assert len(of_runs(sandbox)) - before_this <= 3
+    assert len(of_runs(sandbox)) - requests <= 3
+    after = [row for row in stored() if row[0] not in gone]
+    assert after == truth(sandbox)
+    assert len(after) == len(before) + 3 - len(gone)
 
 
 def test_a_filter_set_in_the_environment_is_asked_of_the_api(project: Project, sandbox: Sandbox) -> None:

@@ -25,8 +25,10 @@ _BESIDE: Final[Mapping[str, frozenset[str]]] = {
     "public_link": _OF_FILE,
 }
 
+#: All of them.
+NAMES: Final = _ALWAYS.union(_BESIDE)
 #: One of the names as a key; a quote behind a backslash is part of a text (looked for last, which is much faster).
-_KEY: Final = re.compile(rf'"(?<!\\")(?:{"|".join([*_ALWAYS, *_BESIDE])})"\s*:'.encode())
+_KEY: Final = re.compile(rf'"(?<!\\")(?:{"|".join(NAMES)})"\s*:'.encode())
 #: The letters, and the underscore, written as escapes.
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00(4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9Aa])")
 #: One level of an object or an array; what is inside stays as it was sent, so that no digit can change.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tap_tallyfy import answers
+from tap_tallyfy.credentials import NAMES
 from tap_tallyfy.nested import comments_of, folders_of, newest_comment, steps_of
 from tap_tallyfy.paginator import Order
 from tap_tallyfy.rows import RowStream
@@ -219,7 +220,7 @@ class FoldersStream(ListStream):
 _TOLD_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "actor_type": ("actor_id", "actor"),
     "source": ("actor_id", "actor"),
-    "auditable_type": ("auditable_id", "audit", "audit_state"),
+    "auditable_type": ("auditable_id", "audit", "audit_state", "old_value"),
     "parentable_type": ("parentable_id", "parent", "parent_state"),
     "origin_type": ("origin_id", "origin"),
     "field": ("old_value",),
@@ -251,6 +252,9 @@ class ActivityFeedStream(ListStream):
         # The ID of a guest is the code that lets one in, wherever it stands.
         guests = (names for kind, names in _TOLD_OF.items() if b"guest" in msgspec.json.encode(row.get(kind)).lower())
         hidden = {name for names in guests for name in names}
+        field = row.get("field")
+        if NAMES.intersection(map(str, field if isinstance(field, list) else [field])):  # what a credential was before
+            hidden.add("old_value")
         return {name: None if name in hidden else value for name, value in row.items()}
 
     @property

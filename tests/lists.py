@@ -118,7 +118,7 @@ def _row(name: str, record: Row) -> Row:
             return without(row, "webhook")
         case "activity_feed":
             row = {field: _lone(value) for field, value in row.items()}
-            return {**row, **_hidden_guests(row), "old_value": _as_text(row["old_value"])}
+            return {**row, "old_value": _as_text(row["old_value"]), **_hidden_guests(row)}
         case "guests":
             return without(row, "id", "link")
         case _:
@@ -134,7 +134,7 @@ _SAME = {
 
 def _hidden_guests(entry: Row) -> Row:
     """Nothing of an entry's guests, whose IDs are credentials; `actor_type` says of whom an actor is."""
-    kinds = {"actor_type": ("actor_id", "actor"), "auditable_type": ("auditable_id",)}
+    kinds = {"actor_type": ("actor_id", "actor"), "auditable_type": ("auditable_id", "old_value")}
     return {name: None for kind, names in kinds.items() if "guest" in entry[kind].lower() for name in names}
 
 

@@ -126,6 +126,8 @@ CODE = "c0de" * 10
         {"origin_type": "Guest", "origin_id": CODE, "origin": {"data": {"id": CODE}}},
         {"references": [{"type": "guest", "id": CODE}]},
         {"field": "guests", "old_value": CODE},
+        {"field": "webhook", "old_value": CODE},
+        {"field": ["link"], "old_value": [CODE]},
         {"audit": {"data": {"guests": [{"email": "a@client.example", "link": CODE, "guest_code": CODE}]}}},
     ],
     ids=str,

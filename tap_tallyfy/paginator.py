@@ -108,6 +108,11 @@ class ListPaginator:
         return max((Window(start // size + 1, size, self._order.sort) for size in sizes), key=lambda each: each.end)
 
     @property
+    def position(self) -> int:
+        """How far down it has been read, in the list of the last page that joined."""
+        return self._next.position
+
+    @property
     def is_stuck(self) -> bool:
         """Whether more records of one key lie here than the next page can step over."""
         following = self._next

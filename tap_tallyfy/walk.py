@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: The longest list to ask for in one answer where nothing else helps, in records.
 LARGEST_WHOLE: Final = 20_000
 #: Pages that a part of a list spans at least; two requests read so much of it that the next part is met.
-_PAGES_A_PART: Final = 1.5
+_PAGES_A_PART: Final = 0.8
 #: How often it is asked for in one answer: its length may change between the two requests that takes.
 _ANSWERS: Final = 2
 
@@ -161,7 +161,9 @@ class Walk:
                 if floor is None and len(parts) == 1:
                     parts += self._cut(order, parts[0].size, page.pagination.total or 0)
                 continue
-            waiting = [part for part in going_on if part not in under_way.values()]
+            # A part that may have met the next one waits to see where that begins.
+            unsure = [part for part, below in pairwise(parts) if below.top is None and part.position >= below.position]
+            waiting = [part for part in going_on if part not in (*under_way.values(), *unsure)]
             for part in waiting[: self._concurrency - len(under_way)]:
                 under_way[self._source.ask(part.window)] = part
             for answer in self._source.arrived(under_way):

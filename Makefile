@@ -26,7 +26,7 @@ demo: .venv/ready .venv-meltano/ready ## Sync a sandbox account, or the real one
 	@$(BIN)/python -m sandbox.demo
 
 test: lint .venv-meltano/plugins ## Run every check
-	$(BIN)/python -m pytest --numprocesses 6 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 5 --dist load --maxschedchunk 1
 
 soak: .venv/ready ## Search for a broken guarantee in 20 times as many worlds as `make test`; SOAK=100 takes about an hour
 	SOAK=$(or $(SOAK),20) $(BIN)/python -m pytest tests/test_guarantees.py

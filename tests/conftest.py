@@ -15,3 +15,11 @@ def account() -> Iterator[Sandbox]:
     """A small account of this test's own: pages, archived runs and every kind of value, but quick to read."""
     with Sandbox(runs=120, seed=3) as running:
         yield running
+
+
+#: The files whose tests take longest; they begin first, so that none of them is what all others wait for in the end.
+SLOWEST = ("test_meltano", "test_connection", "test_guarantees", "test_deletions", "test_postgres", "test_lists_loaded")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in SLOWEST)

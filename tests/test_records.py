@@ -442,7 +442,7 @@ def second_of(text: str) -> datetime:
     return moment - shift if sign == "+" else moment + shift
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(RECORDS)
 @example({name: "" for name in PROPERTIES if name != "id"})
 @example({name: [] for name in PROPERTIES if name != "id"})
@@ -469,7 +469,7 @@ def test_any_record_becomes_valid_and_loses_nothing(fields: dict[str, Any]) -> N
     assert extra.keys() <= raw.keys()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from([name for name in PROPERTIES if name != EXTRA]), ANYTHING)
 def test_a_field_depends_on_no_other(name: str, value: Any) -> None:
     alone = Normaliser({"properties": {name: PROPERTIES[name], EXTRA: {}}})({name: value})
@@ -500,7 +500,7 @@ def test_date_times_compare_as_text(first: datetime, other: datetime, separator:
     assert datetime.fromisoformat(one[:19] + "+00:00") == first.replace(microsecond=0)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 23), st.sampled_from(list("0123456789-:.,TtZzWw+ ٣\n"))), min_size=1, max_size=4)
 )

@@ -221,7 +221,7 @@ def check(stream: type[ListStream], examples: int, fixed: dict[str, object], set
     ],
 )
 def test_guarantees_hold(stream: type[ListStream], fixed: dict[str, object]) -> None:
-    check(stream, (80 if stream is RunsStream else 40) * SOAK, fixed, {})
+    check(stream, (50 if stream is RunsStream else 25) * SOAK, fixed, {})
 
 
 class JoinsAtAnEqualKey(ListPaginator):

@@ -9,6 +9,9 @@ from sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: Where fixtures of several files are; each is named before what imports it, so that its assertions are explained.
+pytest_plugins = ["tests.postgres", "tests.meltano", "tests.loaders"]
+
 
 @pytest.fixture
 def account() -> Iterator[Sandbox]:

@@ -16,16 +16,14 @@ import yaml
 
 from tests.lists import STREAMS, by_key, catalog, has_no_misfit, key_of
 from tests.meltano import PLUGINS
-from tests.tap import ROOT, TAP, environment, settings_for
+from tests.tap import ROOT, TAP, environment, require, settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sandbox import Sandbox
     from tests.lists import Key, Row, Tables
     from tests.postgres import Postgres
-
-pytest_plugins = ["tests.postgres"]
 
 READ_DUCKDB = """
 import duckdb, json, sys
@@ -56,12 +54,65 @@ def program(loader: str) -> Path:
     """Where a loader is; without it the test is skipped, or fails where CI is set."""
     given = os.environ.get(f"TAP_TALLYFY_{loader.replace('-', '_').upper()}")
     path = Path(given or PLUGINS / "loaders" / loader / "venv/bin" / loader)
-    if not path.exists():
-        missing = f"The loader {loader} is not installed: run `make test`, which installs it"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+    require(path.exists(), f"The loader {loader} is not installed: run `make test`, which installs it")
     return path
+
+
+@dataclass(frozen=True)
+class Piped:
+    """What a sync into a loader left behind: the tap's exit code and log, its messages, and what the loader wrote."""
+
+    code: int
+    log: str
+    messages: list[bytes]
+    state: Row | None
+
+
+def pipe(
+    loader: str,
+    folder: Path,
+    *,
+    target: Row,
+    started: Callable[[subprocess.Popen[bytes]], object],
+    command: Sequence[str] = TAP,
+    **given: Row | None,
+) -> Piped:
+    """Pipe the tap, given files such as config and state, into a loader with these settings beside its default ones."""
+    paths = {name: folder / f"{name}.json" for name in (*given, "target")}
+    for name, content in {**given, "target": {**defaults(loader), **target}}.items():
+        paths[name].write_text(json.dumps(content), encoding="utf-8")
+    tap = [*command, *(part for name in given if given[name] for part in (f"--{name}", str(paths[name])))]
+    messages, logs = folder / "messages.jsonl", [folder / "tap.log", folder / "target.log"]
+    with (
+        logs[0].open("wb") as tap_log,
+        logs[1].open("wb") as target_log,
+        subprocess.Popen(
+            tap, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=tap_log
+        ) as source,
+        subprocess.Popen(["tee", str(messages)], stdin=source.stdout, stdout=subprocess.PIPE) as tee,
+        subprocess.Popen(
+            [str(program(loader)), "--config", str(paths["target"])],
+            cwd=folder,
+            env={name: value for name, value in os.environ.items() if not name.startswith("TARGET_")},
+            stdin=tee.stdout,
+            stdout=subprocess.PIPE,
+            stderr=target_log,
+        ) as sink,
+    ):
+        started(source)
+        for output in (source.stdout, tee.stdout):
+            assert output
+            output.close()  # the processes hold their own ends
+        try:
+            states = sink.communicate(timeout=SECONDS)[0].decode().splitlines()
+        except subprocess.TimeoutExpired:
+            for process in (source, tee, sink):
+                process.kill()
+            raise
+    log, loaders_log = (each.read_text(encoding="utf-8") for each in logs)
+    assert (tee.returncode, sink.returncode) == (0, 0), (log + loaders_log)[-5000:]
+    state = json.loads(states[-1]) if states else None
+    return Piped(source.returncode, log, messages.read_bytes().splitlines(), state)
 
 
 @dataclass
@@ -85,50 +136,22 @@ class Warehouse:
 
     def sync(self, *, full: bool = False, **settings: Any) -> None:
         """Pipe the tap, with the state the loader wrote last, into the loader; reading everything has its own state."""
-        given = {
-            "config": settings_for(self.sandbox, **settings),
-            "catalog": catalog(full=full),
-            "state": self.states.get(full),
-            "target": {**defaults(self.loader), **self.place},
-        }
-        paths = {name: self.folder / f"{name}.json" for name in given}
-        for name, content in given.items():
-            paths[name].write_text(json.dumps(content), encoding="utf-8")
-        wanted = ("config", "catalog", *(["state"] if full in self.states else []))
-        tap = [*TAP, *(part for name in wanted for part in (f"--{name}", str(paths[name])))]
-        with (
-            (self.folder / "log").open("wb") as log,
-            subprocess.Popen(
-                tap,
-                cwd=self.folder,
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-            ) as source,
-            subprocess.Popen(
-                [str(program(self.loader)), "--config", str(paths["target"])],
-                cwd=self.folder,
-                env={name: value for name, value in os.environ.items() if not name.startswith("TARGET_")},
-                stdin=source.stdout,
-                stdout=subprocess.PIPE,
-                stderr=log,
-            ) as target,
-        ):
-            self.running = source
-            assert source.stdout
-            source.stdout.close()  # the loader holds its own end
-            try:
-                states = target.communicate(timeout=SECONDS)[0].decode().splitlines()
-            except subprocess.TimeoutExpired:
-                source.kill()
-                target.kill()
-                raise
-        self.log = (self.folder / "log").read_text(encoding="utf-8")
-        assert target.returncode == 0, self.log[-5000:]
-        if states:
-            self.states[full] = json.loads(states[-1])
-        self.codes.append(source.returncode)
+        done = pipe(
+            self.loader,
+            self.folder,
+            target=self.place,
+            started=self._started,
+            config=settings_for(self.sandbox, **settings),
+            catalog=catalog(full=full),
+            state=self.states.get(full),
+        )
+        self.log = done.log
+        if done.state is not None:
+            self.states[full] = done.state
+        self.codes.append(done.code)
+
+    def _started(self, tap: subprocess.Popen[bytes]) -> None:
+        self.running = tap
 
     def deleted(self) -> dict[str, set[Key]]:
         """The keys of the rows that are marked as deleted."""

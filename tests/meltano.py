@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.tap import ROOT
+import pytest
+
+from tests.tap import ROOT, require
 
 MELTANO = Path(os.environ.get("TAP_TALLYFY_MELTANO", ROOT / ".venv-meltano/bin/meltano"))
 PLUGINS = ROOT / ".meltano"
@@ -72,3 +74,10 @@ class Project:
         command = [str(python), "-c", _READ_DUCKDB, str(self.database), sql]
         rows: list[list[Any]] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         return rows
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project in an empty folder."""
+    require(installed(), "Meltano or a plugin is not installed: run `make test`, which installs them")
+    return Project.make(tmp_path)

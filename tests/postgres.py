@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from tests.tap import require
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -51,10 +53,7 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server on a free port; without its programs the test is skipped, or fails where CI is set."""
-    if not installed():
-        if os.environ.get("CI"):
-            pytest.fail(_NO_SERVER)
-        pytest.skip(_NO_SERVER)
+    require(installed(), _NO_SERVER)
     with serve() as running:
         yield running
 

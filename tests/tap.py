@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests import forked
 
 if TYPE_CHECKING:
@@ -74,6 +76,14 @@ class Result:
     def everything(self) -> str:
         """All that anybody may come to read: both outputs."""
         return "\n".join((*self.lines, self.stderr))
+
+
+def require(there: object, missing: str) -> None:
+    """Skip a test without what it needs, or fail it where CI is set."""
+    if not there:
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
 
 
 def environment(**variables: str) -> dict[str, str]:

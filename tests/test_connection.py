@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,11 @@ import pytest
 
 from sandbox import Fault, Sandbox
 from tests.lists import FAMILIES, PATHS, STREAMS
-from tests.meltano import Project, installed, variables
+from tests.meltano import Project, variables
 from tests.tap import TAP, Result, run_tap, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -114,16 +112,6 @@ def test_the_sdk_calls_no_expected_error_unhandled_but_in_the_debug_log(company:
 
 
 # Meltano
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    if not installed():
-        missing = "Meltano or a plugin is not installed: run `make test`, which installs them"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return Project.make(tmp_path)
 
 
 def config_test(project: Project, sandbox: Sandbox, **settings: Any) -> tuple[bool, str]:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tests.loaders import Warehouse
     from tests.tap import Result
 
-pytest_plugins = ["tests.loaders"]
-
 #: All but the feed, whose entries nobody can delete.
 STREAMS = {stream for family in FAMILIES.values() for stream in family} - {"activity_feed"}
 

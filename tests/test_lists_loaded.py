@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from sandbox.behaviour import Request
     from tests.loaders import Warehouse
 
-pytest_plugins = ["tests.loaders"]
-
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:

@@ -18,27 +18,14 @@ from sandbox import Sandbox, demo
 from tap_tallyfy.settings import settings_schema
 from tap_tallyfy.streams import STREAMS
 from tap_tallyfy.tap import lists_among
-from tests.meltano import MELTANO, PLUGINS, Project, installed, variables
+from tests.meltano import MELTANO, PLUGINS, Project, variables
 from tests.tap import ROOT, environment, run_command, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sandbox.behaviour import Request
     from tests.postgres import Postgres
-
-pytest_plugins = ["tests.postgres"]
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    if not installed():
-        missing = "Meltano or a plugin is not installed: run `make test`, which installs them"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return Project.make(tmp_path)
 
 
 @pytest.fixture

@@ -5,37 +5,30 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from sandbox import Behaviour, Fault, Request, Sandbox
 from sandbox.lists import DATE_FIELDS, OBJECT_FIELDS
-from tests.tap import ROOT, environment, settings_for
+from tests.loaders import pipe
+from tests.tap import RUNS, settings_for
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from tests.postgres import Postgres
 
     Row = dict[str, Any]
     Hook = Callable[[Request], object]
 
-pytest_plugins = ["tests.postgres"]
-
-INSTALLED = ROOT / ".meltano/loaders/target-postgres/venv/bin/target-postgres"
-TARGET = Path(os.environ.get("TAP_TALLYFY_TARGET_POSTGRES", INSTALLED))
-TAP = (sys.executable, "-m", "tests.runs")
 NOW = datetime(2026, 2, 1, 9, tzinfo=timezone.utc)
-SECONDS = 120
 
 
 @dataclass
@@ -71,60 +64,25 @@ class Warehouse:
 
     def sync(self, before_list: Hook | None = None) -> int:
         """Pipe the tap, with the state the loader wrote last, into the loader; returns the tap's exit code."""
-        given = {"config": settings_for(self.sandbox, **self.settings), "state": self.state, "target": self._target()}
-        paths = {name: self.folder / f"{name}.json" for name in given}
-        for name, content in given.items():
-            paths[name].write_text(json.dumps(content), encoding="utf-8")
-        tap = [*TAP, "--config", str(paths["config"])] + (["--state", str(paths["state"])] if self.state else [])
-        messages, logs = self.folder / "messages.jsonl", [self.folder / "tap.log", self.folder / "target.log"]
         self.sandbox.before_list = before_list
-        with (
-            logs[0].open("wb") as tap_log,
-            logs[1].open("wb") as target_log,
-            subprocess.Popen(
-                tap,
-                cwd=self.folder,
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=tap_log,
-            ) as source,
-            subprocess.Popen(["tee", str(messages)], stdin=source.stdout, stdout=subprocess.PIPE) as tee,
-            subprocess.Popen(
-                [str(TARGET), "--config", str(paths["target"])],
-                cwd=self.folder,
-                env={name: value for name, value in os.environ.items() if not name.startswith("TARGET_")},
-                stdin=tee.stdout,
-                stdout=subprocess.PIPE,
-                stderr=target_log,
-            ) as target,
-        ):
-            self.tap_pid = source.pid
-            for pipe in (source.stdout, tee.stdout):
-                assert pipe
-                pipe.close()  # the processes hold their own ends
-            try:
-                states = target.communicate(timeout=SECONDS)[0].decode().splitlines()
-            except subprocess.TimeoutExpired:
-                for process in (source, tee, target):
-                    process.kill()
-                raise
+        done = pipe(
+            "target-postgres",
+            self.folder,
+            target={**self.postgres.loader_settings, "default_target_schema": self.schema},
+            started=self._started,
+            command=RUNS,
+            config=settings_for(self.sandbox, **self.settings),
+            state=self.state,
+        )
         self.sandbox.before_list = None
-        self.log, target_text = (log.read_text(encoding="utf-8") for log in logs)
-        assert (tee.returncode, target.returncode) == (0, 0), self.log + target_text
-        self.state = json.loads(states[-1]) if states else self.state
-        parsed = map(json.loads, messages.read_bytes().splitlines())
+        self.log = done.log
+        self.state = done.state or self.state
+        parsed = map(json.loads, done.messages)
         self.written.append({message["record"]["id"] for message in parsed if message["type"] == "RECORD"})
-        return source.returncode
+        return done.code
 
-    def _target(self) -> Row:
-        """The loader's settings: those of the project file, and where the server is."""
-        plugins = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]
-        (loader,) = (plugin for plugin in plugins["loaders"] if plugin["name"] == "target-postgres")
-        preset = {setting["name"]: setting["value"] for setting in loader["settings"] if "value" in setting}
-        server = {"host": self.postgres.host, "port": self.postgres.port, "database": self.postgres.database}
-        account = {"user": self.postgres.user, "password": "any"}  # the loader wants one
-        return {**preset, **server, **account, "default_target_schema": self.schema}
+    def _started(self, tap: subprocess.Popen[bytes]) -> None:
+        self.tap_pid = tap.pid
 
 
 class People:
@@ -182,15 +140,6 @@ def stored(warehouse: Warehouse, ids: set[str] | None = None) -> dict[str, dict[
 def true(sandbox: Sandbox, ids: set[str] | None = None) -> dict[str, dict[str, str]]:
     runs = sandbox.runs
     return comparable({run_id: as_stored(run) for run_id, run in runs.items() if ids is None or run_id in ids})
-
-
-@pytest.fixture(autouse=True)
-def _loader_is_installed() -> None:
-    if not TARGET.exists():
-        missing = "The loader target-postgres is not installed: run `make test`, which installs it"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
 
 
 def account(behaviour: Behaviour | None = None, runs: int = 300, seed: int = 5) -> Sandbox:

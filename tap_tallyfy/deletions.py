@@ -45,7 +45,7 @@ def sees_all(member: Member, floor: str) -> bool:
     )
 
 
-def doubts(rows: Mapping[Member, int], context: Context | None) -> Iterator[str]:
+def losses(rows: Mapping[Member, int], context: Context | None) -> Iterator[str]:
     """Yield a sentence for each stream of a list that has lost too many rows to be believed.
 
     Args:

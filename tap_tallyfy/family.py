@@ -104,10 +104,8 @@ class Family:
                 self.head.name,
             )
             complete = {}
-        first.failure = next(deletions.doubts(complete, context), "")
-        if first.failure:
-            complete = {}
-        reading.complete = complete
+        first.failure = next(deletions.losses(complete, context), "")
+        reading.complete = {} if first.failure else complete
 
 
 class _Reading:

@@ -193,7 +193,7 @@ class ListStream(Member, RESTStream[Window]):
             raise AbortedSyncFailedException
         for listing in self._listings_since(floor):
             orders = {
-                order: SortEvidence(proven=order.sort == proven, of_creation=order.field == "created_at")
+                order: SortEvidence(proven=order.sort == proven, of_creation=self.append_only)
                 for order in self._usable(self.by_change)
             }
             yield from self._walk(listing, seen, floor, orders, progress)
@@ -344,19 +344,20 @@ class ListStream(Member, RESTStream[Window]):
             RetriableAPIError: If it is not JSON.
             FatalAPIError: If it holds no list of records.
         """
-        if not self._checked and (rows := self._rows(errors.parse(response))):
-            self._checked = True
-            self._report_drift([self._decoder.unwrapped(row) for row in rows])
-        if typed := self._decoder.records(response.content):
-            records, meta = typed
-        else:
+        read = self._decoder.records(response.content)
+        if read is None or not self._checked:
             body = errors.parse(response)
             rows = self._rows(body)
-            records = [self._decoder.record(row) for row in rows]
-            meta = body.get("meta") if isinstance(body, dict) else None
+            if rows and not self._checked:
+                self._checked = True
+                self._report_drift([self._decoder.unwrapped(row) for row in rows])
+            if read is None:
+                meta = body.get("meta") if isinstance(body, dict) else None
+                read = [self._decoder.record(row) for row in rows], meta
+        records, meta = read
         self._settle_names(records)
         if self._hidden or may_hold_credentials(response.content):
-            records = [self._discreet(record) for record in records]
+            records = [self._stripped(record) for record in records]
         key = self.primary_keys[-1]
         for record in records:
             if not record.get(key):
@@ -374,7 +375,7 @@ class ListStream(Member, RESTStream[Window]):
                 if record.get(name) is None:
                     record[name] = value
 
-    def _discreet(self, record: Record) -> Record:
+    def _stripped(self, record: Record) -> Record:
         """Return a record without what opens something to whoever has it."""
         discreet = {name: without_credentials(value) for name, value in record.items() if name not in self._hidden}
         extra = discreet.get(EXTRA)

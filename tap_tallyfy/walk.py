@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 #: The longest list to ask for in one answer where nothing else helps, in records.
 LARGEST_WHOLE: Final = 20_000
-#: Pages that a part of a list spans at least; two requests read so much of it that the next part is met.
+#: Pages that a part of a list spans at least; one request mostly reads so much of it that the next part is met.
 _PAGES_A_PART: Final = 0.8
 #: How often it is asked for in one answer: its length may change between the two requests that takes.
 _ANSWERS: Final = 2

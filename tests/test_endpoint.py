@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from jsonschema import Draft202012Validator
 from sandbox import Sandbox
 from sandbox.lists import LISTS, ListEndpoint
 from sandbox.store import Collection, Record
+from tests.pages import DOCS, blocks
 from tests.tap import ROOT, TAP, Result, run_command, run_tap
 
 if TYPE_CHECKING:
@@ -224,9 +224,7 @@ def test_an_added_endpoint_has_settings_of_its_own(company: Sandbox, checkout: P
 def test_the_recipe_in_the_documentation_works(
     company: Sandbox, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (ROOT / "docs" / "developing.md").read_text(encoding="utf-8")
-    recipe = page.split("## Add another list", 1)[1].split("\n## ", 1)[0]
-    (code,) = re.findall(r"```python\n(.*?)```", recipe, re.DOTALL)
+    (code,) = blocks("python", DOCS["developing"])
     with (checkout / "tap_tallyfy" / "streams.py").open("a") as streams:
         streams.write(f"\n\n{code}")
     contract = checkout / "schemas" / "openapi.json"

@@ -19,6 +19,7 @@ from tap_tallyfy.settings import settings_schema
 from tap_tallyfy.streams import STREAMS
 from tap_tallyfy.tap import lists_among
 from tests.meltano import MELTANO, PLUGINS, Project, variables
+from tests.pages import README, blocks
 from tests.tap import ROOT, environment, run_command, settings_for
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def truth(sandbox: Sandbox) -> list[tuple[str, str, str, str]]:
     return sorted((run["id"], run["status"], run["name"], run["last_updated"][:19]) for run in sandbox.runs.values())
 
 
-README, PROJECT_FILE, PLUGIN_FILE = ROOT / "README.md", ROOT / "meltano.yml", ROOT / "meltano-plugin.yml"
+PROJECT_FILE, PLUGIN_FILE = ROOT / "meltano.yml", ROOT / "meltano-plugin.yml"
 #: Between these two lines of the project file.
 BEGINNING = "    # Renew these with `python -m tests.test_meltano`.\n"
 END = "    # A new field of the API is a new column at the next run, not when a cache is next cleared.\n"
@@ -63,12 +64,7 @@ END = "    # A new field of the API is a new column at the next run, not when a 
 
 def settings_of_the_tap() -> str:
     """The settings of the tap as the project file has to declare them."""
-    known: dict[str, dict[str, Any]] = {}
-    for name, schema in settings_schema(lists_among(STREAMS))["properties"].items():
-        if schema["type"] == "object":
-            known |= {f"{name}.{inner}": described for inner, described in schema["properties"].items()}
-        else:
-            known[name] = schema
+    known = by_full_name(settings_schema(lists_among(STREAMS))["properties"])
     declared = [setting(name, schema) for name, schema in known.items()]
     text = yaml.safe_dump(declared, sort_keys=False, width=1000, allow_unicode=True, default_flow_style=None)
     return textwrap.indent(f"settings:\n{text}", "    ")
@@ -92,6 +88,18 @@ def plugin_definition() -> str:
     definition = {**plugin, "variants": [{"name": "original", **tap}]}
     text = yaml.safe_dump(definition, sort_keys=False, width=1000, allow_unicode=True, default_flow_style=None)
     return f"{ABOUT_THE_PLUGIN}{text}"
+
+
+def by_full_name(settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The settings, those under a list's name one by one."""
+    lists = {stream.name for stream in lists_among(STREAMS)}
+    known: dict[str, dict[str, Any]] = {}
+    for name, schema in settings.items():
+        if name in lists:
+            known |= {f"{name}.{inner}": described for inner, described in schema["properties"].items()}
+        else:
+            known[name] = schema
+    return known
 
 
 def setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -130,12 +138,7 @@ def test_the_plugin_file_says_the_same_as_the_project_file() -> None:
 
 def test_the_plugin_file_says_the_same_as_the_tap() -> None:
     about = json.loads("\n".join(run_command("--about", "--format=json").lines))
-    said: dict[str, dict[str, Any]] = {}
-    for name, schema in about["settings"]["properties"].items():
-        if name in {stream.name for stream in lists_among(STREAMS)}:
-            said |= {f"{name}.{inner}": described for inner, described in schema["properties"].items()}
-        else:
-            said[name] = schema
+    said = by_full_name(about["settings"]["properties"])
     plugin = yaml.safe_load(PLUGIN_FILE.read_text(encoding="utf-8"))
     (variant,) = plugin["variants"]
     declared = {each["name"]: each for each in variant["settings"]}
@@ -168,8 +171,7 @@ OFFLINE = {**dict.fromkeys(PROXIES, "http://127.0.0.1:9"), "NO_PROXY": "127.0.0.
 
 def shell_of_the_readme(word: str) -> list[str]:
     """The commands of the one block of the README that has this word."""
-    blocks = re.findall(r"^```(?:shell|cron)\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    (lines,) = [str(block).splitlines() for block in blocks if word in block]
+    (lines,) = [block.splitlines() for block in blocks("shell|cron", README) if word in block]
     return lines
 
 

@@ -22,21 +22,15 @@ from sandbox import Sandbox
 from tap_tallyfy.contract import CONTRACT
 from tap_tallyfy.stream import ListStream
 from tap_tallyfy.tap import TapTallyfy
+from tests.pages import DOCS, PAGES, README, blocks, text_of
 from tests.tap import ROOT, TAP, environment, run_command, run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-README = ROOT / "README.md"
-DOCS = {page.stem: page for page in sorted((ROOT / "docs").glob("*.md"))}
-PAGES = (README, *DOCS.values())
 SOURCE = sorted((ROOT / "tap_tallyfy").glob("*.py"))
 #: The first setting that is not the tap's own in what `--about` lists.
 SDK_SETTINGS = "| stream_maps |"
-
-
-def text_of(*pages: Path) -> str:
-    return "\n".join(page.read_text(encoding="utf-8") for page in pages)
 
 
 def section(page: Path, name: str) -> str:
@@ -257,10 +251,6 @@ def test_drawings_bring_a_background_of_their_own() -> None:
 
 
 # Commands
-
-
-def blocks(language: str, *pages: Path) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text_of(*pages), re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.pages import PAGES, text_of
 from tests.tap import ROOT
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ def test_types_and_lint_hold_for_the_oldest_python() -> None:
 
 
 def test_the_documentation_names_the_same_pythons() -> None:
-    texts = [file.read_text(encoding="utf-8") for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
-    spans = {span for text in texts for span in re.findall(r"tap itself supports Python (3\.\d+) to (3\.\d+)", text)}
+    spans = set(re.findall(r"tap itself supports Python (3\.\d+) to (3\.\d+)", text_of(*PAGES)))
     assert spans == {(PYTHONS[0], PYTHONS[-1])}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib.messages import RecordMessage
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib.messages import Message
 
 
+#: Bytes of records to write at once: what a pipe holds on Linux.
+_BLOCK: Final = 65_536
+
+
 class OutputError(Exception):
     """The output can take no more."""
 
 
 class LineWriter(MsgSpecWriter):
-    """Writes each message as one line; a signal that arrives meanwhile waits until the line is written.
+    """Writes messages as whole lines, records many at a time; a signal that arrives meanwhile waits until all are out.
 
     Attributes:
         version: What rows are marked with, so that a later sync can tell those it has not shown; None to mark none.
@@ -34,6 +38,7 @@ class LineWriter(MsgSpecWriter):
         """Start with nothing written."""
         super().__init__()
         self.version: int | None = None
+        self._lines = bytearray()
         self._writing = False
         self._exit_code: int | None = None
         self._written = 0
@@ -41,7 +46,7 @@ class LineWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
-        """Write a message.
+        """Write a message: a record with the next ones, anything else at once, after the records before it.
 
         Args:
             message: The message.
@@ -51,13 +56,17 @@ class LineWriter(MsgSpecWriter):
         """
         if isinstance(message, RecordMessage):
             message.version = self.version
-        self.write_line(bytes(self.format_message(message)))
+        self._lines += self.format_message(message)
+        if len(self._lines) >= _BLOCK or not isinstance(message, RecordMessage):
+            lines = bytes(self._lines)
+            self._lines.clear()
+            self.write_lines(lines)
 
-    def write_line(self, line: bytes) -> None:
-        """Write a line.
+    def write_lines(self, lines: bytes) -> None:
+        """Write lines.
 
         Args:
-            line: The line, with its end.
+            lines: The lines, each with its end.
 
         Raises:
             OutputError: If the output is closed or full.
@@ -65,13 +74,13 @@ class LineWriter(MsgSpecWriter):
         self._start = self._position() if self._start is None else self._start
         self._writing = True
         try:
-            output, rest = sys.stdout.buffer, line
+            output, rest = sys.stdout.buffer, lines
             while rest:  # an unbuffered output may take a part only
                 rest = rest[output.write(rest) or 0 :]
             output.flush()
-            self._written += len(line)
+            self._written += len(lines)
         except OSError as error:
-            self._drop_part_of_line()
+            self._drop_part_of_line(lines)
             if self._exit_code is not None:  # whoever stopped this process may have stopped the target as well
                 sys.exit(self._exit_code)
             msg = f"Messages cannot be written ({error.strerror}); check the target, or the disk the output goes to."
@@ -82,13 +91,13 @@ class LineWriter(MsgSpecWriter):
             sys.exit(self._exit_code)
 
     def stop(self, exit_code: int) -> None:
-        """End the process, after the line that is being written.
+        """End the process, after the lines that are being written; records that are not yet are read by the next sync.
 
         Args:
             exit_code: What to exit with.
 
         Raises:
-            SystemExit: At once if no line is being written.
+            SystemExit: At once if nothing is being written.
         """
         self._exit_code = exit_code
         if not self._writing:
@@ -96,7 +105,7 @@ class LineWriter(MsgSpecWriter):
 
     @staticmethod
     def _position() -> int:
-        """Return where in its file the output begins, or -1 where it is no file."""
+        """Return where in its file the output ends, or -1 where it is no file."""
         try:
             status = os.fstat(sys.stdout.fileno())
         except OSError:  # io.UnsupportedOperation is one
@@ -104,9 +113,11 @@ class LineWriter(MsgSpecWriter):
         # Not the position: that of a file opened to append to is 0 until something is written.
         return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
-    def _drop_part_of_line(self) -> None:
+    def _drop_part_of_line(self, lines: bytes) -> None:
         """Take back the part of a line that a full disk still took, and write nothing more at exit."""
         if self._start is not None and self._start >= 0:
-            os.ftruncate(sys.stdout.fileno(), self._start + self._written)
+            whole = self._start + self._written
+            taken = max(self._position() - whole, 0)
+            os.ftruncate(sys.stdout.fileno(), whole + lines.rfind(b"\n", 0, taken) + 1)
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is what is wanted
             os.dup2(nowhere.fileno(), sys.stdout.fileno())

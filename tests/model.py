@@ -216,8 +216,8 @@ class Collector(LineWriter):
         self.messages: list[dict[str, Any]] = []
 
     @override
-    def write_line(self, line: bytes) -> None:
-        self.messages.append(msgspec.json.decode(line))
+    def write_lines(self, lines: bytes) -> None:
+        self.messages += map(msgspec.json.decode, lines.splitlines())
 
 
 @dataclass

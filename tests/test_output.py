@@ -1,4 +1,4 @@
-"""The writer by itself: one message, one whole line."""
+"""The writer by itself: one message, one whole line, whoever stops it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def test_no_digit_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     output = Output()
     with monkeypatch.context() as patch:
         as_stdout(patch, output, buffered=False)
-        LineWriter().write_message(record(big=2**80, exact=Decimal("0.1234567890123456789"), trailing=Decimal("1.50")))
+        writer = LineWriter()
+        writer.write_message(record(big=2**80, exact=Decimal("0.1234567890123456789"), trailing=Decimal("1.50")))
+        writer.write_message(StateMessage(value={}))
     assert b'{"big":1208925819614629174706176,"exact":0.1234567890123456789,"trailing":1.50}' in output.content
 
 
@@ -114,7 +116,7 @@ class FullAfter(io.FileIO):
 
 def fill(writer: LineWriter, written: list[int]) -> None:
     for number in range(100):
-        writer.write_message(record(id="a", name="x" * 20))
+        writer.write_message(StateMessage(value={"id": "a", "name": "x" * 20}))
         written.append(number)
 
 
@@ -141,7 +143,43 @@ def test_a_full_disk_leaves_whole_lines(
     lines = content.removeprefix(kept)
     assert lines == b"" or lines.endswith(b"\n")
     assert len(lines.splitlines()) == len(written)
-    assert all(json.loads(line)["record"]["id"] == "a" for line in lines.splitlines())
+    assert all(json.loads(line)["value"]["id"] == "a" for line in lines.splitlines())
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+def test_a_full_disk_keeps_the_records_it_has_room_for(
+    monkeypatch: pytest.MonkeyPatch, redirected: Path, *, buffered: bool
+) -> None:
+    descriptor = os.open(redirected, os.O_WRONLY | os.O_CREAT)
+    os.dup2(descriptor, 1)
+    os.close(descriptor)
+    with monkeypatch.context() as patch:
+        as_stdout(patch, FullAfter(1, 1000), buffered=buffered)
+        writer = LineWriter()
+        for _ in range(100):
+            writer.write_message(record(id="a"))
+        with pytest.raises(OutputError, match="No space left"):
+            writer.write_message(StateMessage(value={}))
+        sys.stdout.flush()
+    content = redirected.read_bytes()
+    lines = content.splitlines()
+    assert content.endswith(b"\n")
+    assert all(json.loads(line)["record"] == {"id": "a"} for line in lines)
+    assert len(content) + len(lines[0]) >= 1000
+
+
+def test_records_are_written_many_at_a_time_and_before_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = Output()
+    with monkeypatch.context() as patch:
+        as_stdout(patch, output, buffered=False)
+        writer = LineWriter()
+        for number in range(100):
+            writer.write_message(record(id=str(number)))
+        assert output.content == b""
+        writer.write_message(StateMessage(value={}))
+        assert [json.loads(line)["type"] for line in output.content.splitlines()] == ["RECORD"] * 100 + ["STATE"]
+        writer.write_message(record(text="x" * 2**16))
+        assert len(output.content) > 2**16
 
 
 class StoppedMeanwhile(Output):
@@ -164,9 +202,9 @@ def test_a_signal_waits_for_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         as_stdout(patch, output, buffered=False)
         with pytest.raises(SystemExit) as stopped:
-            writer.write_message(record(id="a"))
+            writer.write_message(StateMessage(value={"id": "a"}))
     assert stopped.value.code == 143
-    assert json.loads(output.content)["record"] == {"id": "a"}
+    assert json.loads(output.content)["value"] == {"id": "a"}
     assert output.content.endswith(b"\n")
 
 

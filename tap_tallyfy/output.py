@@ -58,9 +58,17 @@ class LineWriter(MsgSpecWriter):
             message.version = self.version
         self._lines += self.format_message(message)
         if len(self._lines) >= _BLOCK or not isinstance(message, RecordMessage):
-            lines = bytes(self._lines)
-            self._lines.clear()
-            self.write_lines(lines)
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the records that wait.
+
+        Raises:
+            OutputError: If the output is closed or full.
+        """
+        lines = bytes(self._lines)
+        self._lines.clear()
+        self.write_lines(lines)
 
     def write_lines(self, lines: bytes) -> None:
         """Write lines.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import stat
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
@@ -43,6 +45,7 @@ class LineWriter(MsgSpecWriter):
         self._exit_code: int | None = None
         self._written = 0
         self._start: int | None = None
+        atexit.register(self._hand_on)
 
     @override
     def write_message(self, message: Message) -> None:
@@ -58,17 +61,18 @@ class LineWriter(MsgSpecWriter):
             message.version = self.version
         self._lines += self.format_message(message)
         if len(self._lines) >= _BLOCK or not isinstance(message, RecordMessage):
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
-        """Write the records that wait.
-
-        Raises:
-            OutputError: If the output is closed or full.
-        """
+    def _flush(self) -> None:
         lines = bytes(self._lines)
         self._lines.clear()
         self.write_lines(lines)
+
+    def _hand_on(self) -> None:
+        """Write what was read before the process came to an end, though no bookmark claims that it was all."""
+        with suppress(OutputError, SystemExit):  # why it ends has been said
+            if self._lines:
+                self._flush()
 
     def write_lines(self, lines: bytes) -> None:
         """Write lines.
@@ -99,7 +103,7 @@ class LineWriter(MsgSpecWriter):
             sys.exit(self._exit_code)
 
     def stop(self, exit_code: int) -> None:
-        """End the process, after the lines that are being written; records that are not yet are read by the next sync.
+        """End the process, after the lines that are being written.
 
         Args:
             exit_code: What to exit with.

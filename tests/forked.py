@@ -5,6 +5,7 @@ What depends on how a process starts (the installed command, the environment of 
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import runpy
@@ -46,4 +47,7 @@ def _run(module: str, args: Sequence[str], cwd: str, env: Mapping[str, str], fol
     os.environ.update(env)
     os.chdir(cwd)
     sys.argv = [module, *args]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()  # noqa: SLF001 - `multiprocessing` leaves them out

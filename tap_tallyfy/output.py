@@ -61,18 +61,23 @@ class LineWriter(MsgSpecWriter):
             message.version = self.version
         self._lines += self.format_message(message)
         if len(self._lines) >= _BLOCK or not isinstance(message, RecordMessage):
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
-        lines = bytes(self._lines)
-        self._lines.clear()
-        self.write_lines(lines)
+    def flush(self) -> None:
+        """Write the records that wait.
+
+        Raises:
+            OutputError: If the output is closed or full.
+        """
+        if self._lines:
+            lines = bytes(self._lines)
+            self._lines.clear()
+            self.write_lines(lines)
 
     def _hand_on(self) -> None:
         """Write what was read before the process came to an end, though no bookmark claims that it was all."""
         with suppress(OutputError, SystemExit):  # why it ends has been said
-            if self._lines:
-                self._flush()
+            self.flush()
 
     def write_lines(self, lines: bytes) -> None:
         """Write lines.

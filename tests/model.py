@@ -293,6 +293,7 @@ class Warehouse:
             tap.sync_all()
         except SingerSDKError as error:
             self.error = str(error)
+        writer.flush()  # as at the end of the process
         for message in writer.messages:
             self.take(message)
         return not self.error

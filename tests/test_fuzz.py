@@ -20,6 +20,7 @@ from singer_sdk.exceptions import SingerSDKError
 from sandbox import Behaviour, Fault, Sandbox
 from tap_tallyfy import client
 from tap_tallyfy.contract import CONTRACT
+from tap_tallyfy.output import LineWriter
 from tap_tallyfy.streams import RunsStream
 from tap_tallyfy.tap import TapTallyfy
 from tests.tap import run_tap, settings_for
@@ -187,6 +188,12 @@ class RunsAlone(TapTallyfy):
     stream_types = (RunsStream,)
 
 
+def flush(tap: RunsAlone) -> None:
+    """Do what happens at the end of the process."""
+    assert isinstance(tap.message_writer, LineWriter)
+    tap.message_writer.flush()
+
+
 def sync(sandbox: Sandbox, bodies: list[bytes | None], **config: Any) -> bool:
     """Sync in this process; return whether that went well, and check all that was emitted."""
     sandbox.faults = faults(bodies)
@@ -200,6 +207,7 @@ def sync(sandbox: Sandbox, bodies: list[bytes | None], **config: Any) -> bool:
             assert len(str(error).splitlines()) == 1  # noqa: PT017 - neither success nor failure is expected
             well = False
         finally:
+            flush(tap)
             tap.client.session.close()
     assert len(sandbox.requests) - before < 200
     validators: dict[str, Draft202012Validator] = {}
@@ -346,7 +354,9 @@ def test_a_server_that_says_the_same_for_ever_does_not_keep_the_tap_for_ever(
 ) -> None:
     account.faults = answers = Endless([body])
     tap = RunsAlone(config=settings_for(account, page_size=page_size, runs={"archived": archived}))
-    with redirect_stdout(io.TextIOWrapper(io.BytesIO())), suppress(SingerSDKError):
-        tap.sync_all()
+    with redirect_stdout(io.TextIOWrapper(io.BytesIO())):
+        with suppress(SingerSDKError):
+            tap.sync_all()
+        flush(tap)
     tap.client.session.close()
     assert 0 < answers.answered <= MOST_REQUESTS

@@ -35,9 +35,14 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
+def runs_of(sandbox: Sandbox) -> dict[str, str]:
+    """The environment variables for the processes of an account; what is not about the others does without."""
+    chosen = {f"{extractor}__SELECT": '["runs.*"]' for extractor in ("TAP_TALLYFY", "TAP_TALLYFY__FULL")}
+    return {**variables("tap-tallyfy", **settings_for(sandbox)), **chosen, "MELTANO_AUTO_INSTALL": "false"}
+
+
 def sync(project: Project, sandbox: Sandbox, loader: str, extractor: str = "tap-tallyfy", **settings: str) -> None:
-    account = variables("tap-tallyfy", **settings_for(sandbox))
-    project.meltano("run", "--no-install", extractor, loader, **account, **settings)
+    project.meltano("run", extractor, loader, **runs_of(sandbox), **settings)
 
 
 def change(sandbox: Sandbox) -> None:
@@ -205,11 +210,10 @@ def test_the_tap_is_added_to_an_empty_project_with_one_command(
 
 
 def test_the_schedule_of_the_readme_syncs(project: Project, sandbox: Sandbox) -> None:
-    account = variables("tap-tallyfy", **settings_for(sandbox))
-    account["PATH"] = f"{MELTANO.parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{MELTANO.parent}{os.pathsep}{os.environ['PATH']}"
     for command in shell_of_the_readme("schedule"):
         _, *arguments = shlex.split(command)
-        project.meltano(*arguments, **account)
+        project.meltano(*arguments, **runs_of(sandbox), PATH=path)
     assert [tuple(row) for row in project.duckdb("SELECT id FROM runs ORDER BY id")] == [
         (each,) for each in sorted(sandbox.runs)
     ]
@@ -223,7 +227,7 @@ def test_the_cron_line_of_the_readme_syncs_unless_a_sync_is_busy(project: Projec
     assert "%" not in command  # cron would make a line end of it
     command = command.replace("/srv/tap-tallyfy", shlex.quote(str(project.folder)))
     (project.folder / ".venv-meltano").symlink_to(MELTANO.parent.parent)
-    env = environment(**variables("tap-tallyfy", **settings_for(sandbox)))
+    env = environment(**runs_of(sandbox))
 
     # As cron does: with sh, in another folder, and with nothing to read.
     def run(command: str) -> int:

@@ -44,6 +44,15 @@ _ARRAY_OF_ONE: Final = "x-array-of-one"
 class Contract(OpenAPISchema[str]):
     """An OpenAPI document whose schemas are asked for by the path of a list endpoint."""
 
+    def __init__(self, source: Path) -> None:
+        """Read nothing yet.
+
+        Args:
+            source: The document.
+        """
+        super().__init__(source)
+        self._records: dict[str, JsonSchema] = {}
+
     def operation(self, path: str) -> dict[str, Any]:
         """Return the GET operation of a path.
 
@@ -88,7 +97,7 @@ class Contract(OpenAPISchema[str]):
         Args:
             key: A path of the document, or the name of a component or of a row.
         """
-        properties: dict[str, JsonSchema] = copy.deepcopy(self.get_schema(key)["properties"])
+        properties: dict[str, JsonSchema] = copy.deepcopy(dict(self._properties(key)))
         for property_ in properties.values():
             property_.pop(_ARRAY_OF_ONE, None)
             _keep_main_type(property_)
@@ -119,7 +128,9 @@ class Contract(OpenAPISchema[str]):
         return frozenset(name for name, described in self._properties(key) if _ARRAY_OF_ONE in described)
 
     def _properties(self, key: str) -> Iterable[tuple[str, JsonSchema]]:
-        return self.get_schema(key)["properties"].items()  # type: ignore[no-any-return]
+        if key not in self._records:  # the SDK takes a document's schema apart anew each time, which takes long
+            self._records[key] = self.get_schema(key)
+        return self._records[key]["properties"].items()  # type: ignore[no-any-return]
 
     @override
     def get_unresolved_schema(self, key: str) -> JsonSchema:

@@ -115,9 +115,9 @@ class Client:
         try:
             return understand(self._send(prepare))
         except requests.RequestException as error:
-            path = _path(error.request)
+            path, host = _path(error.request), urlsplit(str(self._config["api_url"])).netloc
             msg = (
-                f"GET {path} failed {MAX_TRIES} times ({cause(error)});"
+                f"GET {path} at {host} failed {MAX_TRIES} times ({cause(error)});"
                 " check the network and 'api_url', or raise 'request_timeout'."
             )
             raise FatalAPIError(msg) from None

@@ -144,7 +144,11 @@ def cause(error: BaseException | None) -> str:
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, requests.exceptions.SSLError):
-        return "the server's certificate is not trusted"
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return "the server's certificate is not trusted"
+        return "no TLS connection could be made"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy that the environment names could not be used"
     if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
         return "the answer was cut off"
     return "the connection failed"

@@ -20,7 +20,7 @@ from tap_tallyfy.contract import ORG_ID
 from tap_tallyfy.counter import RowCounter
 from tap_tallyfy.errors import EXPECTED, explain
 from tap_tallyfy.output import LineWriter
-from tap_tallyfy.records import Misfit, date_time, earlier, now, second
+from tap_tallyfy.records import Misfit, date_time, earlier, lies_in_the_future, second
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from tap_tallyfy.family import Family
     from tap_tallyfy.page import Record
 
-#: How much this machine's clock may differ from the API's, in seconds.
-_CLOCKS_DIFFER = 86_400
 #: Settings under a list's name that are no query parameters of that meaning, or do not change which records match.
 _NO_FILTERS = frozenset({"archived", "sort", "without_pagination"})
 
@@ -106,7 +104,7 @@ class Member(Stream):
             why = f"was made under other settings than 'org_id' and '{self.family.head.name}' now have"
         elif self._start < str(state.get("start_date") or self._start):
             why = "was made under a later 'start_date'"
-        elif earlier(_date_time_or_none(bookmark), _CLOCKS_DIFFER) > now():
+        elif lies_in_the_future(_date_time_or_none(bookmark)):
             why = "lies in the future"
         if why:
             self.logger.warning("The bookmark of '%s' %s; the stream starts over.", self.name, why)
@@ -252,12 +250,15 @@ class Member(Stream):
 
     @override
     def log_sync_costs(self) -> None:
-        """Fail if the stream did: the SDK calls this when all streams have been synced.
+        """Write what waits, and fail if the stream did: the SDK calls this when all streams have been synced.
 
         Raises:
             FatalSyncError: If it did, and no other one is left to say so.
+            OutputError: If the output is closed or full.
         """
         super().log_sync_costs()
+        if isinstance(self._tap.message_writer, LineWriter):
+            self._tap.message_writer.flush()  # no state follows the last records where nothing in it has changed
         self.family.head.client.progress.sum_up()
         if self.failure:
             if self is [stream for stream in self._tap.streams.values() if getattr(stream, "failure", "")][-1]:

@@ -34,6 +34,8 @@ _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
 #: The largest integer that fits a column of any target.
 LARGEST_INTEGER: Final = 2**63 - 1
 _MILLISECONDS: Final = 3
+#: How much this machine's clock may differ from the API's, in seconds.
+_CLOCKS_DIFFER: Final = 86_400
 
 
 class Misfit(Exception):  # noqa: N818 - no failure: it says that a value goes to `_extra`
@@ -99,6 +101,15 @@ def earlier(value: str | None, seconds: int) -> str:
 def now() -> str:
     """Return the time by this machine's clock, in the form the tap writes date-times."""
     return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}.000Z"
+
+
+def lies_in_the_future(value: str | None) -> bool:
+    """Return whether a date-time is still to come, whatever may be wrong with a clock.
+
+    Args:
+        value: A date-time in the form the tap writes, or None.
+    """
+    return earlier(value, _CLOCKS_DIFFER) > now()
 
 
 def newest(records: Iterable[Record], limit: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from singer_sdk import typing as th
 
 from tap_tallyfy.contract import CONTRACT
-from tap_tallyfy.records import Misfit, date_time
+from tap_tallyfy.records import Misfit, date_time, lies_in_the_future
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -186,8 +186,12 @@ def with_text_ids(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+#: What the SDK takes for true, and what people write for false.
+_BOOLEANS: Final = frozenset({"true", "1", "yes", "on", "false", "0", "no", "off"})
+
+
 def environment_errors(schema: Mapping[str, Any], environment: Mapping[str, str], prefix: str) -> Iterator[str]:
-    """Yield what is wrong with variables that the SDK would fail to read.
+    """Yield what is wrong with variables that the SDK would fail to read, or take for false whatever they say.
 
     Args:
         schema: The JSON schema of the settings.
@@ -201,11 +205,25 @@ def environment_errors(schema: Mapping[str, Any], environment: Mapping[str, str]
             continue
         if "integer" in kinds and not text.strip().lstrip("+-").isdecimal():
             yield f"'{name}' in the environment must be a whole number."
+        if "boolean" in kinds and text.lower() not in _BOOLEANS:
+            yield f"'{name}' in the environment must be true or false."
         if "object" in kinds:
             try:
                 msgspec.json.decode(text, type=dict)
             except msgspec.DecodeError:
                 yield f"'{name}' in the environment must be a JSON object."
+
+
+def unknown_variables(schema: Mapping[str, Any], environment: Iterable[str], prefix: str) -> list[str]:
+    """Return the variables that look like settings of the tap and are none.
+
+    Args:
+        schema: The JSON schema of the settings.
+        environment: The names of all variables.
+        prefix: What the names of settings begin with.
+    """
+    known = {f"{prefix}{name}".upper() for name in (*schema["properties"], "loglevel")}
+    return sorted(name for name in environment if name.startswith(prefix) and name not in known)
 
 
 def errors_before_schema(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
@@ -234,15 +252,18 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
         streams: The streams.
     """
     yield from _credential_errors(config)
-    if not _is_path_segment(config["org_id"]):
+    if not config["org_id"].strip():
+        yield "'org_id' is not set; set it to the ID in the address of your organization."
+    elif not _is_path_segment(config["org_id"]):
         yield "'org_id' must be the ID alone, as in the address of your organization."
     for name in ("api_url", "token_url"):
         if not _is_http_url(config[name]):
-            yield f"'{name}' must be an http(s) URL without a query, such as https://go.tallyfy.com/api."
+            yield f"'{name}' must be an http(s) URL without a user name or a query, such as https://go.tallyfy.com/api."
     if (agent := config.get("user_agent")) is not None and not _fits_header(agent):
         yield "'user_agent' must be a line of ASCII text."
     try:
-        date_time(config.get("start_date"))
+        if lies_in_the_future(date_time(config.get("start_date"))):
+            yield "'start_date' lies in the future, so that nothing would be read; set an earlier one."
     except Misfit:
         yield "'start_date' must be a date-time such as 2025-01-15T10:00:00Z, or a date such as 2025-01-15."
     for stream in streams:
@@ -255,13 +276,26 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
             )
 
 
+def state_errors(state: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with a state as a whole.
+
+    Args:
+        state: The state as given.
+    """
+    bookmarks = state.get("bookmarks", {})
+    is_state = isinstance(bookmarks, dict) and all(isinstance(each, dict) for each in bookmarks.values())
+    if not is_state or "type" in state:
+        yield "The file given with --state holds no state; give it the 'value' of a STATE message."
+
+
 #: Values of `status` that an archived process no longer has, since archiving changes it (vendor docs).
 _ACTIVE_ONLY: Final = frozenset({"active", "complete"})
 
 
 def _credential_errors(config: Mapping[str, Any]) -> Iterator[str]:
     given = {name for name in ("access_token", "client_id", "client_secret") if config.get(name, "").strip()}
-    if "access_token" in given and not _fits_header(config["access_token"].strip()):
+    token = config.get("access_token", "").strip()
+    if token and (" " in token or not _fits_header(token)):
         yield "'access_token' must be one word of ASCII characters; copy it whole, and nothing else with it."
     if not given:
         yield "'access_token' is not set; set it, or 'client_id' and 'client_secret' of an application."

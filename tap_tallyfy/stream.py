@@ -450,7 +450,9 @@ class ListStream(Member, RESTStream[Window]):
     @property
     def _as_sent(self) -> bool:
         """Whether nothing looks inside nested objects: no selection there, no stream map, flattening or batch file."""
-        as_is = all(type(map_) is SameRecordTransform and not map_.flattening_enabled for map_ in self.stream_maps)
+        # A stream that no catalog knows has no maps.
+        maps = self.stream_maps if self.selected else ()
+        as_is = all(type(map_) is SameRecordTransform and not map_.flattening_enabled for map_ in maps)
         whole = all(selected for breadcrumb, selected in self.mask.items() if len(breadcrumb) > _TOP_LEVEL)
         return not self.looks_inside and as_is and whole and self.get_batch_config(self.config) is None
 

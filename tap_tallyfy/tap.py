@@ -90,12 +90,25 @@ class TapTallyfy(Tap):
             if parse_env_config:  # the SDK stumbles over variables of the wrong type, and has read `.env` by now
                 _refuse(settings.environment_errors(self.config_jsonschema, os.environ, _ENVIRONMENT_PREFIX))
             raise
+        if parse_env_config:
+            self._look_at_environment()
         if isinstance(self.message_writer, LineWriter) and self.config.get("emit_activate_version_messages"):
             self.message_writer.version = self._next_version()
         if threading.current_thread() is threading.main_thread():
             # The SDK's own handler ends a killed sync with exit code 0, as if it had been complete.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._stop)
+
+    def _look_at_environment(self) -> None:
+        """Refuse what the SDK reads in a way that nobody means, and name what it does not read."""
+        schema = self.config_jsonschema
+        _refuse(settings.environment_errors(schema, os.environ, _ENVIRONMENT_PREFIX))
+        if unknown := settings.unknown_variables(schema, os.environ, _ENVIRONMENT_PREFIX):
+            self.logger.warning(
+                "The tap ignores %s in the environment: no setting has that name. The filters of a list are one JSON"
+                ' object, such as TAP_TALLYFY_RUNS=\'{"status": "active"}\'.',
+                ", ".join(unknown),
+            )
 
     @cached_property
     def client(self) -> Client:
@@ -117,6 +130,7 @@ class TapTallyfy(Tap):
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
+        _refuse(settings.state_errors(state))
         super().load_state(state)
         for name, bookmark in self.state.get("bookmarks", {}).items():
             stream = self.streams.get(name)

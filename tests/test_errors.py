@@ -11,9 +11,11 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from sandbox import Behaviour, Fault, Sandbox
 from tap_tallyfy.client import MAX_TRIES
+from tap_tallyfy.errors import cause
 from tap_tallyfy.pace import DEFAULT_WAIT, Pace
 from tests.tap import Result, run_tap
 
@@ -245,7 +247,7 @@ def test_what_fails_once_is_tried_again(account: Sandbox, fault: Fault, concurre
 def test_what_fails_for_good_ends_in_one_sentence() -> None:
     lasting: dict[Fault | None, tuple[str, ...]] = {
         Fault("status", 500, coded("SERVER_ERROR")): ("500", "support"),
-        Fault("reset"): (f"{MAX_TRIES} times", "connection failed", "'api_url'"),
+        Fault("reset"): (" at 127.0.0.1:", f"{MAX_TRIES} times", "connection failed", "'api_url'"),
         Fault("cut"): (f"{MAX_TRIES} times", "cut off"),
         Fault("html"): ("not JSON", "'api_url'"),
         None: (f"{MAX_TRIES} times", "connection failed", "'api_url'"),  # there is no server at all
@@ -269,6 +271,18 @@ def test_what_fails_for_good_ends_in_one_sentence() -> None:
         assert result.stderr.count("Attempt ") == MAX_TRIES - 1
         assert "S3CR3T" not in result.everything
         assert result.records == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (requests.exceptions.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"), "certificate"),
+        (requests.exceptions.SSLError("[SSL: WRONG_VERSION_NUMBER] wrong version number"), "TLS"),
+        (requests.exceptions.ProxyError("Cannot connect to proxy"), "proxy"),
+    ],
+)
+def test_the_cause_of_a_failed_connection_is_named(error: requests.RequestException, said: str) -> None:
+    assert said in cause(error)
 
 
 def test_a_slow_answer_is_asked_for_again(account: Sandbox) -> None:

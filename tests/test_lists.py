@@ -181,6 +181,14 @@ def test_every_stream_equals_the_account(server: str) -> None:
 # One walk per family
 
 
+def test_a_catalog_may_leave_out_the_list_that_a_stream_is_made_from(company: Sandbox) -> None:
+    known = catalog(["task_answers"])
+    known["streams"] = [each for each in known["streams"] if each["tap_stream_id"] == "task_answers"]
+    result = sync(company, catalog=known)
+    assert result.code == 0, result.stderr
+    assert written(result) == written(sync(company, ["task_answers"]))
+
+
 @pytest.mark.parametrize("head", ["runs", "tasks", "checklists"])
 def test_each_of_a_family_alone_reads_the_list_as_all_together_do(
     company: Sandbox, everything: Result, head: str

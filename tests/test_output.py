@@ -15,6 +15,9 @@ import pytest
 from singer_sdk.singerlib.messages import RecordMessage, StateMessage
 
 from tap_tallyfy.output import LineWriter, OutputError
+from tap_tallyfy.tap import TapTallyfy
+from tests.lists import catalog, sync
+from tests.tap import settings_for
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -24,6 +27,8 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sandbox import Sandbox
 
 
 def record(**fields: Any) -> RecordMessage:
@@ -212,3 +217,20 @@ def test_without_a_line_a_signal_ends_the_process_at_once() -> None:
     with pytest.raises(SystemExit) as stopped:
         LineWriter().stop(128 + signal.SIGINT)
     assert stopped.value.code == 130
+
+
+def test_nothing_waits_when_a_sync_has_ended_although_no_state_follows(
+    monkeypatch: pytest.MonkeyPatch, account: Sandbox
+) -> None:
+    config = settings_for(account, emit_activate_version_messages=False)
+    state = sync(account, ["tags"], emit_activate_version_messages=False).states[-1]
+    tap = TapTallyfy(config=config, catalog=catalog(["tags"]), state=state)
+    output = Output()
+    with monkeypatch.context() as patch:
+        as_stdout(patch, output, buffered=True)
+        tap.sync_all()
+    messages = [json.loads(line) for line in output.content.splitlines()]
+    assert messages[-1]["type"] == "RECORD"
+    assert {message["record"]["id"] for message in messages if message["type"] == "RECORD"} == {
+        *account.records("tags")
+    }

@@ -75,6 +75,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "requests_per_minute 0": ({"requests_per_minute": 0}, "['requests_per_minute']"),
     "start_date in words": ({"start_date": "yesterday"}, "'start_date'"),
     "start_date that no calendar has": ({"start_date": "2025-02-30"}, "'start_date'"),
+    "start_date of the future": ({"start_date": "2999-01-01"}, "'start_date'"),
     "start_date is a number": ({"start_date": 1735689600}, "['start_date']"),
     "api_url of another scheme": ({"api_url": "ftp://127.0.0.1/api"}, "'api_url'"),
     "api_url without a scheme": ({"api_url": "127.0.0.1/api"}, "'api_url'"),
@@ -99,6 +100,7 @@ def test_wrong_settings_are_refused_before_any_request(company: Sandbox, setting
         ({"access_token": ["s3cr3t"]}, "'access_token'", "s3cr3t"),
         ({"access_token": "s3cr3t\nX-Other: 1"}, "'access_token'", "s3cr3t"),
         ({"access_token": "s3cr3t\u2026"}, "'access_token'", "s3cr3t"),
+        ({"access_token": "Bearer s3cr3t"}, "'access_token'", "s3cr3t"),
         ({**NO_TOKEN, "client_id": "some", "client_secret": {"value": "s3cr3t"}}, "'client_secret'", "s3cr3t"),
         ({"api_url": "http://user:s3cr3t@127.0.0.1/api"}, "'api_url'", "s3cr3t"),
     ],
@@ -182,11 +184,21 @@ def test_settings_come_from_an_env_file(company: Sandbox, tmp_path: Path) -> Non
         ("runs", '["active"]', "'runs'"),
         ("runs", '{"status": "actve"}', "['runs']['status']"),
         ("runs", '{"with": ["task"]}', "['runs']['with']"),
-        ("org_id", "", "'org_id'"),
+        ("org_id", "", "'org_id' is not set"),
+        ("emit_activate_version_messages", "nope", "'emit_activate_version_messages'"),
     ],
 )
 def test_wrong_variables_are_refused(company: Sandbox, name: str, text: str, named: str) -> None:
     expect_refusal(from_environment(company, **{name: text}), named)
+
+
+def test_variables_that_have_no_effect_are_named(company: Sandbox) -> None:
+    result = from_environment(company, runs_status="active", strt_date="2025-01-01")
+    assert result.code == 0
+    (line,) = [line for line in result.stderr.splitlines() if "The tap ignores" in line]
+    assert "TAP_TALLYFY_RUNS_STATUS, TAP_TALLYFY_STRT_DATE" in line
+    assert "2025-01-01" not in result.stderr
+    assert "The tap ignores" not in from_environment(company, loglevel="INFO").stderr
 
 
 def test_the_environment_counts_only_if_asked_for(company: Sandbox) -> None:

@@ -77,6 +77,23 @@ def test_a_state_made_by_hand_is_used(sandbox: Sandbox) -> None:
     assert result.ids == changed != set()
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"type": "STATE", "value": {"bookmarks": {}}},
+        {"bookmarks": []},
+        {"bookmarks": {"runs": "2026-01-01"}},
+    ],
+    ids=["a message", "a list", "text"],
+)
+def test_what_is_no_state_is_refused(sandbox: Sandbox, state: dict[str, Any]) -> None:
+    result = run_tap(sandbox, state=state)
+    assert result.code == 1
+    assert result.requests == []
+    (sentence,) = result.errors
+    assert "--state" in sentence
+
+
 def test_a_bookmark_of_the_future_is_not_used(sandbox: Sandbox) -> None:
     """It would skip all changes for years."""
     value = "2999-01-01T00:00:00.000Z"

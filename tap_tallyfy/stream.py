@@ -198,11 +198,13 @@ class ListStream(Member, RESTStream[Window]):
                 order: SortEvidence(proven=order.sort == proven, of_creation=self.append_only)
                 for order in self._usable(self.by_change)
             }
-            yield from self._walk(listing, seen, floor, orders, progress)
+            shown = [0] * len(self.doubts)
+            for record in self._walk(listing, seen, floor, orders, progress):
+                shown = [count + doubt.holds(record) for count, doubt in zip(shown, self.doubts, strict=True)]
+                yield record
             proven = next((order.sort for order, evidence in orders.items() if evidence.proven), proven)
-            for doubt in self._doubts(listing):
-                if self._shows_unread(doubt, seen, progress):
-                    yield from self._walk(doubt, seen, floor, {}, progress)
+            for part in self._left_out(listing, shown, seen, progress):
+                yield from self._walk(part, seen, floor, {}, progress)
             seen.end_list()
         if proven:
             state["sort"] = proven
@@ -239,20 +241,30 @@ class ListStream(Member, RESTStream[Window]):
                 record[name] = record.get(name) or value
             yield record
 
-    def _doubts(self, listing: Listing) -> Iterator[Listing]:
-        """Yield the parts of a list that it may leave out; a filter by status settles the matter."""
-        for doubt in self.doubts if "status" not in self.filters else ():
-            yield replace(doubt, forms=[{**form, **doubtful} for form in listing.forms for doubtful in doubt.forms])
+    def _left_out(self, listing: Listing, shown: Sequence[int], seen: Seen, progress: Progress) -> Iterator[Listing]:
+        """Yield the parts of a list that it leaves out; a filter by status settles the matter.
 
-    def _shows_unread(self, listing: Listing, seen: Seen, progress: Progress) -> bool:
-        """Return whether the first page of a list holds a record that should have been read by now."""
-        try:
-            page = self._first_page(listing, progress)
-        except (RefusedFilterError, UnreadableError):
-            return False
-        unread = [record for record in page.records if not seen.knows(record)]
-        # One that has just come to be may be in the list by now; if none is known, the list leaves them out.
-        return any(map(seen.is_settled, unread)) or len(unread) == page.count > 0
+        Args:
+            listing: The list, which has been read.
+            shown: For each of the doubts, how many records of its kind the list has shown.
+            seen: What this sync has seen.
+            progress: Where to count pages.
+        """
+        for doubt, count in zip(self.doubts, shown, strict=True) if "status" not in self.filters else ():
+            for form in ({**form, **doubtful} for form in listing.forms for doubtful in doubt.forms):
+                part = Listing((form,))
+                try:
+                    page = self._first_page(part, progress)
+                except (RefusedFilterError, UnreadableError):
+                    continue
+                settled = [record for record in page.records if seen.is_settled(record)]
+                is_understood = any(map(doubt.holds, page.records))
+                # Records that are not settled may have become part of it while the list was read.
+                counts_more = (page.pagination.total or 0) > count + page.count - len(settled)
+                if not all(map(seen.knows, settled)) or (is_understood and (counts_more or not count)):
+                    yield replace(part, fields=listing.fields)
+                if is_understood:
+                    break
 
     def _first_page(self, listing: Listing, progress: Progress) -> Page:
         return self.source_type(self, listing, progress).read(Window(1, self.config["page_size"]))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from sandbox.behaviour import Request
     from tests.lists import Key, Row
     from tests.tap import Result
 
@@ -341,6 +342,32 @@ def test_what_changed_is_written_and_nothing_else(sandbox: Sandbox, hidden: bool
     for name in set(STREAMS) - INCREMENTAL:
         assert set(told[name]) == after[name].keys()
     assert differences(merged(first, second), after) == {}
+
+
+@pytest.mark.parametrize("total", ["right", "absent"])
+def test_completed_tasks_that_a_list_hides_are_read_although_more_are_completed_meanwhile(total: str) -> None:
+    """Then those fill the first page of completed tasks, and have been read as open ones."""
+    with Sandbox(data=[], behaviour=Behaviour(hide_completed_tasks=True, total=total)) as sandbox:
+        sandbox.set_clock(NOON)
+        older = [sandbox.account.create("tasks", title=f"older {number}")["id"] for number in range(20)]
+        sandbox.advance(60)
+        newer = [sandbox.account.create("tasks", title=f"newer {number}")["id"] for number in range(30)]
+        sandbox.advance(600)
+        first = sync(sandbox, ["tasks"], page_size=10)
+        for task in older[:10]:
+            sandbox.account.complete(task)
+        sandbox.advance(600)
+
+        def meanwhile(request: Request) -> None:
+            if request.path.endswith("/tasks") and request.query.get("page") == "2":
+                for task in newer[-10:]:
+                    sandbox.account.complete(task)
+
+        sandbox.before_list = meanwhile
+        second = sync(sandbox, ["tasks"], state=first.states[-1], page_size=10)
+        sandbox.before_list = None
+        assert second.code == 0, second.stderr
+        assert {*older[:10]} <= second.ids
 
 
 def going_on(sandbox: Sandbox) -> list[Row]:

@@ -148,7 +148,6 @@ class SortEvidence:
         self.proven = proven
         self._newest_first_excluded = of_creation
         self._oldest_first_excluded = of_creation
-        self._turns: bool | None = None
 
     def add(self, records: Iterable[Record]) -> None:
         """Take in a page.
@@ -164,14 +163,10 @@ class SortEvidence:
         """Return whether the order can be relied on.
 
         Args:
-            turns: Asks for the opposite order and returns whether the list begins at its other end; called at most
-                once a sync, and only where the answer matters.
+            turns: Asks for the opposite order and returns whether the list begins at its other end; called only where
+                the answer matters.
         """
         excluded = self._newest_first_excluded and self._oldest_first_excluded
         if not (self.proven and excluded):
-            if not (self.proven or excluded):
-                return False
-            if self._turns is None:
-                self._turns = turns()
-            self.proven = self._turns
+            self.proven = (self.proven or excluded) and turns()
         return self.proven

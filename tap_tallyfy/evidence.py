@@ -47,7 +47,7 @@ class Seen:
         self._key = key
         self._lookback = lookback
         self._settled_before = ""
-        self._earlier: list[set[int | str]] = []
+        self._before: set[int | str] = set()
         self._ids: set[int | str] = set()
         self._versions: dict[int | str, tuple[str, int]] = {}
 
@@ -79,12 +79,12 @@ class Seen:
         """Count a further list from now on; what this one showed stays known."""
         self.fell_short |= (self._announced or 0) > len(self._ids)
         self._announced = None
-        self._earlier.append(self._ids)
+        self._before |= self._ids
         self._ids = set()
 
     def __len__(self) -> int:
-        """Return how many records all lists have shown so far, each list on its own."""
-        return sum(map(len, self._earlier)) + len(self._ids)
+        """Return how many records have been shown so far: by this list, and by those before it."""
+        return len(self._before) + len(self._ids)
 
     def __contains__(self, record: Record) -> bool:
         """Return whether the present list has shown this record."""
@@ -97,7 +97,7 @@ class Seen:
             record: A normalised record.
         """
         key = self.identity(record)
-        return key in self._ids or any(key in ids for ids in self._earlier)
+        return key in self._ids or key in self._before
 
     def is_settled(self, record: Record) -> bool:
         """Return whether a record has been the same on every page of this sync.
@@ -115,7 +115,7 @@ class Seen:
             record: A normalised record.
         """
         key = self.identity(record)
-        known = key in self._ids or any(key in ids for ids in self._earlier)
+        known = key in self._ids or key in self._before
         self._ids.add(key)
         if self.is_settled(record):
             return not known

@@ -343,11 +343,6 @@ class ListStream(Member, RESTStream[Window]):
     def validate_response(self, response: requests.Response) -> None:
         errors.check(response, self.name)
 
-    @override
-    def parse_response(self, response: requests.Response) -> Iterable[Record]:
-        records, _ = self.read_body(response)
-        return records
-
     def read_body(self, response: requests.Response) -> tuple[Sequence[Record], object]:
         """Return the records of an answer, normalised, and its `meta`.
 

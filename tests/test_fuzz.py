@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import pytest
-import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
@@ -306,20 +305,6 @@ def test_a_number_no_decimal_can_hold_after_a_page_as_the_contract_has_it(accoun
     page = {"data": [{**row, **odd} for row in rows], "meta": {"x": "@" if place == "meta" else 1}}
     body = json.dumps(page).replace('"@"', "1e99999999999999999999").encode()
     assert sync(account, [None, body], page_size=5, concurrency=1)
-
-
-@pytest.mark.parametrize("bodies", WORST.values(), ids=WORST.keys())
-def test_the_worst_read_as_the_sdk_reads(bodies: list[bytes]) -> None:
-    stream = TapTallyfy(config={"org_id": "o", "access_token": "t"}).streams[RunsStream.name]
-    assert isinstance(stream, RunsStream)
-    response = requests.Response()
-    response.status_code, response.url, response.raw = 200, "http://127.0.0.1/", io.BytesIO(bodies[0])
-    try:
-        records = list(stream.parse_response(response))
-    except SingerSDKError as error:
-        assert len(str(error).splitlines()) == 1  # noqa: PT017 - neither success nor failure is expected
-    else:
-        assert all(record["id"] for record in records)
 
 
 #: More requests than one record is worth, even to one who tries every way to read the list.

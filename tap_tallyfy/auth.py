@@ -117,14 +117,11 @@ class ClientCredentialsAuthenticator(OAuthAuthenticator):
         self._renew_at = time.monotonic() + lifetime * (1 - _RENEWAL_SHARE)
 
 
-def authenticator_for(
-    config: Mapping[str, Any], timeout: float
-) -> BearerTokenAuthenticator | ClientCredentialsAuthenticator:
+def authenticator_for(config: Mapping[str, Any]) -> BearerTokenAuthenticator | ClientCredentialsAuthenticator:
     """Return what signs requests under these settings.
 
     Args:
         config: The tap's settings, validated.
-        timeout: Seconds to wait for a token.
     """
     if token := config.get("access_token"):
         return BearerTokenAuthenticator(token=token.strip())
@@ -132,5 +129,5 @@ def authenticator_for(
         client_id=config["client_id"],
         client_secret=config["client_secret"],
         auth_endpoint=config["token_url"],
-        timeout=timeout,
+        timeout=config["request_timeout"],
     )

@@ -75,7 +75,7 @@ class Client:
     @cached_property
     def authenticator(self) -> Auth:
         """What signs requests."""
-        return authenticator_for(self._config, self._config["request_timeout"])
+        return authenticator_for(self._config)
 
     @cached_property
     def session(self) -> requests.Session:

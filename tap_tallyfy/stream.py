@@ -169,8 +169,8 @@ class ListStream(Member, RESTStream[Window]):
         Args:
             context: The partition, if any.
         """
-        bookmark = self.bookmark(context) if self.replication_key else ""
-        return Seen(self.primary_keys[-1], bookmark=bookmark, lookback=self.config["lookback_seconds"])
+        lookback = self.config["lookback_seconds"]
+        return Seen(self.primary_keys[-1], bookmark=self.bookmark(context), lookback=lookback)
 
     def read(self, seen: Seen, floor: str, context: Context | None) -> Iterator[Record]:
         """Yield every record of the list that is new to this sync, or changed since it was yielded.

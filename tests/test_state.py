@@ -104,6 +104,16 @@ def test_a_bookmark_of_the_future_is_not_used(sandbox: Sandbox) -> None:
     assert result.states[-1]["bookmarks"]["runs"]["replication_key_value"] < value
 
 
+@pytest.mark.parametrize("settings", [{}, {"start_date": "2025-01-15"}], ids=["alone", "with a start_date"])
+def test_a_bookmark_that_is_no_date_time_is_an_error(sandbox: Sandbox, settings: dict[str, Any]) -> None:
+    state = {"bookmarks": {"runs": {"replication_key": "last_updated", "replication_key_value": "never"}}}
+    result = run_tap(sandbox, state=state, **settings)
+    assert result.code == 1
+    assert "Traceback" not in result.stderr
+    (sentence,) = result.errors
+    assert "remove it to start over" in sentence
+
+
 @pytest.mark.parametrize("start_date", [None, 17, [], "2025-01-01T00:00:00"])
 def test_a_state_may_hold_anything_as_its_start_date(sandbox: Sandbox, start_date: object) -> None:
     state = run_tap(sandbox).states[-1]

@@ -225,8 +225,8 @@ class ListStream(Member, RESTStream[Window]):
         self, listing: Listing, seen: Seen, floor: str, orders: Mapping[Order, SortEvidence], progress: Progress
     ) -> Iterator[Record]:
         walk = self.walk_type(
-            self.source_type(self, listing, progress),
-            seen,
+            source=self.source_type(self, listing, progress),
+            seen=seen,
             name=self.name,
             size=self.config["page_size"],
             floor=floor,

@@ -9,6 +9,7 @@ no field explains), the list is asked for in one answer, or all of it is read ag
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, zip_longest
 from math import ceil
@@ -39,50 +40,36 @@ _PAGES_A_PART: Final = 0.8
 _ANSWERS: Final = 2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """One walk through one list."""
+    """One walk through one list.
+
+    Attributes:
+        source: Where pages come from.
+        seen: What this sync has read so far.
+        name: What it reads, in words of the user.
+        size: Records to ask for a page.
+        floor: The second before which all changes are known, or `""` to read everything.
+        by_change: Orders by the last change, best first, each with what is known of it.
+        by_creation: Orders by a date that never changes, best first.
+        whole_first: Ask for the list in one answer first.
+        concurrency: Most requests to have under way at once.
+        log: Where to say what is unusual.
+    """
 
     #: What reads a part of it.
     paginator_type: ClassVar[type[ListPaginator]] = ListPaginator
 
-    def __init__(  # noqa: PLR0913 - what a walk depends on, each by name
-        self,
-        source: Source,
-        seen: Seen,
-        *,
-        name: str,
-        size: int,
-        floor: str,
-        by_change: Mapping[Order, SortEvidence],
-        by_creation: Sequence[Order],
-        whole_first: bool,
-        concurrency: int,
-        log: logging.Logger,
-    ) -> None:
-        """Prepare a walk.
-
-        Args:
-            source: Where pages come from.
-            seen: What this sync has read so far.
-            name: What it reads, in words of the user.
-            size: Records to ask for a page.
-            floor: The second before which all changes are known, or `""` to read everything.
-            by_change: Orders by the last change, best first, each with what is known of it.
-            by_creation: Orders by a date that never changes, best first.
-            whole_first: Ask for the list in one answer first.
-            concurrency: Most requests to have under way at once.
-            log: Where to say what is unusual.
-        """
-        self._source = source
-        self._seen = seen
-        self._name = name
-        self._size = size
-        self._floor = floor
-        self._by_change = by_change
-        self._by_creation = by_creation
-        self._whole_first = whole_first
-        self._concurrency = concurrency
-        self._log = log
+    source: Source
+    seen: Seen
+    name: str
+    size: int
+    floor: str
+    by_change: Mapping[Order, SortEvidence]
+    by_creation: Sequence[Order]
+    whole_first: bool
+    concurrency: int
+    log: logging.Logger
 
     def __iter__(self) -> Iterator[Record]:
         """Yield every record of the list that is new to this sync, or changed since it was yielded.
@@ -97,7 +84,7 @@ class Walk:
                 return
             reasons[reason] = None
         msg = (
-            f"The tap could not read all of '{self._name}' reliably: {', and '.join(reasons)};"
+            f"The tap could not read all of '{self.name}' reliably: {', and '.join(reasons)};"
             " the bookmark stays where it was, so run the sync again, at a quieter time if this persists."
         )
         raise FatalSyncError(msg)
@@ -107,16 +94,16 @@ class Walk:
         try:
             yield from way()
         except UnreadableError as why:
-            self._log.info("Reading the list in another way: %s.", why)
+            self.log.info("Reading the list in another way: %s.", why)
             return str(why)
         return ""
 
     def _ways(self) -> Iterator[Callable[[], Iterator[Record]]]:
-        if self._whole_first:
+        if self.whole_first:
             yield partial(self._in_one_answer, None)
-        by_change = [partial(self._down_to_the_floor, order, evidence) for order, evidence in self._by_change.items()]
-        by_creation = [partial(self._side_by_side, order) for order in self._by_creation]
-        yield from (*by_change, *by_creation) if self._floor else (*by_creation, *by_change)
+        by_change = [partial(self._down_to_the_floor, order, evidence) for order, evidence in self.by_change.items()]
+        by_creation = [partial(self._side_by_side, order) for order in self.by_creation]
+        yield from (*by_change, *by_creation) if self.floor else (*by_creation, *by_change)
         for _ in range(_ANSWERS):
             yield partial(self._in_one_answer, LARGEST_WHOLE)
         yield self._until_two_readings_agree
@@ -125,8 +112,8 @@ class Walk:
 
     def _down_to_the_floor(self, order: Order, evidence: SortEvidence) -> Iterator[Record]:
         """Read from the newest change down to the floor; that alone is worth the evidence that it takes."""
-        part, newest, pages = self.paginator_type(order, self._size), BOTTOM, 0
-        for page in self._pages([part], order, self._floor):
+        part, newest, pages = self.paginator_type(order, self.size), BOTTOM, 0
+        for page in self._pages([part], order, self.floor):
             pages += 1
             newest = max([newest, *map(order.key, page.records[:1])])
             evidence.add(page.records)
@@ -138,7 +125,7 @@ class Walk:
 
     def _turns(self, order: Order, newest: str, value: str) -> bool:
         """Return whether the list begins at its other end when the opposite order is asked for."""
-        page = self._source.read(Window(1, self._size, order.sort.removeprefix("-")))
+        page = self.source.read(Window(1, self.size, order.sort.removeprefix("-")))
         keys = [order.key(record) for record in page.records]
         rises = all(earlier <= later for earlier, later in pairwise(keys))
         # Records without the date come first, or their changes would be below every floor.
@@ -146,7 +133,7 @@ class Walk:
 
     def _side_by_side(self, order: Order) -> Iterator[Record]:
         """Read everything, in parts of which each ends where the next one began."""
-        for page in self._pages([self.paginator_type(order, self._size)], order, None):
+        for page in self._pages([self.paginator_type(order, self.size)], order, None):
             yield from self._fresh(page)
 
     def _pages(self, parts: list[ListPaginator], order: Order, floor: str | None) -> Iterator[Page]:
@@ -156,7 +143,7 @@ class Walk:
             part for part, below in zip_longest(parts, parts[1:]) if not part.has_passed(below.top if below else floor)
         ]:
             if len(going_on) == 1 and not under_way:
-                page = self._source.read(going_on[0].window)
+                page = self.source.read(going_on[0].window)
                 yield from self._taken(going_on[0], order, page)
                 if floor is None and len(parts) == 1:
                     parts += self._cut(order, parts[0].size, page.pagination.total or 0)
@@ -164,15 +151,15 @@ class Walk:
             # A part that may have met the next one waits to see where that begins.
             unsure = [part for part, below in pairwise(parts) if below.top is None and part.position >= below.position]
             waiting = [part for part in going_on if part not in (*under_way.values(), *unsure)]
-            for part in waiting[: self._concurrency - len(under_way)]:
-                under_way[self._source.ask(part.window)] = part
-            for answer in self._source.arrived(under_way):
+            for part in waiting[: self.concurrency - len(under_way)]:
+                under_way[self.source.ask(part.window)] = part
+            for answer in self.source.arrived(under_way):
                 part = under_way.pop(answer)
-                yield from self._taken(part, order, self._source.receive(part.window, answer))
+                yield from self._taken(part, order, self.source.receive(part.window, answer))
 
     def _cut(self, order: Order, size: int, total: int) -> list[ListPaginator]:
         """Return the parts that a list is worth being cut into, but for the first."""
-        parts = min(self._concurrency, int(total / (size * _PAGES_A_PART)))
+        parts = min(self.concurrency, int(total / (size * _PAGES_A_PART)))
         # The first page has been read, so that it is the rest that is shared out.
         return [self.paginator_type(order, size, size + (total - size) * number // parts) for number in range(1, parts)]
 
@@ -194,7 +181,7 @@ class Walk:
     def _through_a_tie(self, part: ListPaginator, order: Order) -> Iterator[Page]:
         """Bring a part past more records of one key than a page can step over, as a process launches them in bulk."""
         first = max(part.tie_begins - 1, 0) // part.size + 1
-        read = partial(readings.of_a_tie, self._source, self._seen.identity, order, part.value, first, part.size)
+        read = partial(readings.of_a_tie, self.source, self.seen.identity, order, part.value, first, part.size)
         reading = yield from readings.agreed(read)
         part.pass_tie(reading.end)
 
@@ -202,8 +189,8 @@ class Walk:
         """Return whether a page shows unread records, older than the sync, where all have been read."""
         return any(
             part.value < order.key(record) < (part.top or BOTTOM)
-            and record not in self._seen
-            and self._seen.is_settled(record)
+            and record not in self.seen
+            and self.seen.is_settled(record)
             for record in page.records
         )
 
@@ -211,14 +198,14 @@ class Walk:
 
     def _in_one_answer(self, largest: int | None) -> Iterator[Record]:
         """Ask for the whole list in one answer: one moment, so that nothing can be missed."""
-        front = self._source.read(Window(1, self._size))
+        front = self.source.read(Window(1, self.size))
         yield from self._fresh(front)
-        if front.is_last(front.size_shown(self._size)):
+        if front.is_last(front.size_shown(self.size)):
             return
-        if not self._source.has_whole or (largest is not None and (front.pagination.total or 0) > largest):
+        if not self.source.has_whole or (largest is not None and (front.pagination.total or 0) > largest):
             msg = "it cannot be had in one answer"
             raise UnreadableError(msg)
-        whole = self._source.read(Window(1, self._size, whole=True))
+        whole = self.source.read(Window(1, self.size, whole=True))
         yield from self._fresh(whole)
         if not self._is_whole(whole, front):
             msg = "the API does not send it in one answer"
@@ -232,15 +219,15 @@ class Walk:
         if not front.count or (totals and whole.count > front.count):
             return True
         # Nothing says how long the list is, so no page may be behind; a page as long as was asked for is just a page.
-        behind = Window(ceil(whole.count / front.count) + 1, self._size)
-        return whole.count != self._size and not self._source.read(behind).records
+        behind = Window(ceil(whole.count / front.count) + 1, self.size)
+        return whole.count != self.size and not self.source.read(behind).records
 
     def _until_two_readings_agree(self) -> Iterator[Record]:
         """Read page after page, again and again."""
-        for page in readings.agreed(partial(readings.of_everything, self._source, self._seen.identity, self._size)):
+        for page in readings.agreed(partial(readings.of_everything, self.source, self.seen.identity, self.size)):
             yield from self._fresh(page)
 
     def _fresh(self, page: Page) -> Iterator[Record]:
         """Yield what a page shows for the first time, or in a new version."""
-        self._seen.take(page)
-        return filter(self._seen.add, page.records)
+        self.seen.take(page)
+        return filter(self.seen.add, page.records)

@@ -271,7 +271,7 @@ class OneReading(Walk):
 
     @override
     def _until_two_readings_agree(self) -> Iterator[dict[str, Any]]:
-        for page in readings.of_everything(self._source, self._seen.identity, self._size):
+        for page in readings.of_everything(self.source, self.seen.identity, self.size):
             yield from self._fresh(page)
 
 

@@ -59,8 +59,8 @@ def test_a_record_that_turns_up_where_all_was_read_refutes_the_order(caplog: pyt
     behind = [record("hidden", 7), record("f", 3)]
     source = Scripted([*front, *behind, record("late", 8)], [front, behind])
     walk = Walk(
-        source,
-        Seen(lookback=60),
+        source=source,
+        seen=Seen(lookback=60),
         name="runs",
         size=5,
         floor="",

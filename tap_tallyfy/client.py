@@ -49,6 +49,8 @@ class Client:
 
     Attributes:
         has_answered: Whether the API has let this token read any list.
+        pace: The one limiter of the process.
+        progress: Says how far the sync is.
     """
 
     def __init__(self, config: Mapping[str, Any], log: logging.Logger) -> None:
@@ -59,18 +61,10 @@ class Client:
             log: Where to say what is tried again, and what waits.
         """
         self.has_answered = False
+        self.pace = Pace(config.get("requests_per_minute"), log=log)
+        self.progress = Progress(self.pace, log)
         self._config = config
         self._log = log
-
-    @cached_property
-    def pace(self) -> Pace:
-        """The one limiter of the process."""
-        return Pace(self._config.get("requests_per_minute"), log=self._log)
-
-    @cached_property
-    def progress(self) -> Progress:
-        """Says how far the sync is."""
-        return Progress(self.pace, self._log)
 
     @cached_property
     def authenticator(self) -> Auth:

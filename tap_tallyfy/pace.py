@@ -97,16 +97,6 @@ class Limit:
         #: When the server's present window began as far as we know, and how many answers came in it.
         self._window: tuple[float | None, int] = (None, 0)
 
-    @property
-    def requests(self) -> int | None:
-        """Requests per window, or None while the server has shown no limit."""
-        return self._known.requests
-
-    @property
-    def seconds(self) -> float:
-        """The window's length."""
-        return self._known.seconds
-
     def opens_at(self, now: float, under_way: int) -> float:
         """Return when one more request may go out, in seconds on the clock; infinite if not before an answer comes in.
 
@@ -167,7 +157,6 @@ class Pace:
     """One limiter for all threads.
 
     Attributes:
-        limit: What the server has shown.
         requests: Requests sent so far, refused and failed ones included.
         refusals: Requests refused with 429 so far.
     """
@@ -188,7 +177,7 @@ class Pace:
             pause: Waits some seconds, or less; tests that simulate time give their own.
             log: Where to say that requests wait.
         """
-        self.limit = Limit()
+        self._limit = Limit()
         self.requests = 0
         self.refusals = 0
         self._cap = Cap(requests_per_minute)
@@ -229,7 +218,7 @@ class Pace:
             remaining: The answer's `X-RateLimit-Remaining`, if any.
         """
         with self._changed:
-            self.limit.note_answer(self._clock())
+            self._limit.note_answer(self._clock())
             self._note_answered(int(remaining) if remaining and remaining.isdecimal() else None)
 
     def refused(self, retry_after: float | None) -> None:
@@ -243,7 +232,7 @@ class Pace:
             self.refusals += 1
             reset = now + min(max(DEFAULT_WAIT if retry_after is None else retry_after, _MARGIN), LONGEST_WAIT)
             if now >= self._resume_at:  # the first refusal of this window: the others say the same again
-                self.limit.learn(now, reset)
+                self._limit.learn(now, reset)
             self._resume_at = max(self._resume_at, reset)
             self._note_answered(None)
 
@@ -258,7 +247,7 @@ class Pace:
             return opens_at
         under_way = self.requests - self._answered
         spent = self._remaining is not None and 0 < under_way >= self._remaining
-        return math.inf if spent else self.limit.opens_at(now, under_way)
+        return math.inf if spent else self._limit.opens_at(now, under_way)
 
     def _announce(self, now: float, opens_at: float) -> None:
         """Say once how long requests have to wait, if it is long."""

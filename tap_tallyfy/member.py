@@ -20,7 +20,7 @@ from tap_tallyfy.contract import ORG_ID
 from tap_tallyfy.counter import RowCounter
 from tap_tallyfy.errors import EXPECTED, explain
 from tap_tallyfy.output import LineWriter
-from tap_tallyfy.records import Misfit, date_time, earlier, lies_in_the_future, second
+from tap_tallyfy.records import Misfit, date_time, date_time_or_none, earlier, lies_in_the_future, second
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -104,7 +104,7 @@ class Member(Stream):
             why = f"was made under other settings than 'org_id' and '{self.family.head.name}' now have"
         elif self._start < str(state.get("start_date") or self._start):
             why = "was made under a later 'start_date'"
-        elif lies_in_the_future(_date_time_or_none(bookmark)):
+        elif lies_in_the_future(date_time_or_none(bookmark)):
             why = "lies in the future"
         if why:
             self.logger.warning("The bookmark of '%s' %s; the stream starts over.", self.name, why)
@@ -271,13 +271,6 @@ class Member(Stream):
             if self is [stream for stream in self._tap.streams.values() if getattr(stream, "failure", "")][-1]:
                 raise FatalSyncError(self.failure)
             self.logger.error("%s", self.failure)
-
-
-def _date_time_or_none(value: object) -> str | None:
-    try:
-        return date_time(value)
-    except Misfit:
-        return None
 
 
 def _ids_as_text(value: object) -> object:

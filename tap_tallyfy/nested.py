@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tap_tallyfy.answers import items_of, sent
-from tap_tallyfy.records import Misfit, date_time
+from tap_tallyfy.records import date_time_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def newest_comment(task: Record) -> str | None:
         for comment in _objects(sent(task, "threads"))
         for name in ("created_at", "updated_at", "archived_at")
     )
-    return max(filter(None, map(_date_time_or_none, moments)), default=None)
+    return max(filter(None, map(date_time_or_none, moments)), default=None)
 
 
 def steps_of(checklist: Record) -> Iterator[Record]:
@@ -67,10 +67,3 @@ def folders_of(folder: Record, normalise: Callable[[Record], Record]) -> Iterato
 
 def _objects(value: object) -> Iterator[Record]:
     return (item for item in items_of(value) if isinstance(item, dict))
-
-
-def _date_time_or_none(value: object) -> str | None:
-    try:
-        return date_time(value)
-    except Misfit:
-        return None

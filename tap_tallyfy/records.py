@@ -74,6 +74,18 @@ def date_time(value: object) -> str | None:
     return f"{moment.replace(tzinfo=None).isoformat()}.{digits}Z"
 
 
+def date_time_or_none(value: object) -> str | None:
+    """Return a date-time as the one form the tap writes, or None for anything else.
+
+    Args:
+        value: Any JSON.
+    """
+    try:
+        return date_time(value)
+    except Misfit:
+        return None
+
+
 def second(value: str | None) -> str:
     """Return a date-time to the second, which is what the API dates changes to, comparable as text; `""` for none.
 

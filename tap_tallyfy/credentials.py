@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from tap_tallyfy.contract import EXTRA
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 #: Names that are credentials in any object.
 _ALWAYS: Final = frozenset({"taskUrls", "webhook", "guest_link"})
@@ -20,13 +22,17 @@ _BESIDE: Final[Mapping[str, frozenset[str]]] = {
     "link": _OF_GUEST,
     "guest_code": _OF_GUEST,
     "code": _OF_GUEST,
-    "guest_id": _OF_WATCHER,
+    "guest_id": _OF_WATCHER | _OF_GUEST,
     "url": _OF_FILE,
     "public_link": _OF_FILE,
 }
 
 #: All of them.
 NAMES: Final = _ALWAYS.union(_BESIDE)
+#: Names that are credentials in a guest, whose ID may be the code that lets one in.
+OF_A_GUEST: Final = frozenset({"id", "link", "code", "guest_code", "guest_id"})
+#: Where guests are of whom more is said than their addresses.
+_GUESTS: Final = re.compile(rb'"guests"\s*:\s*(?:\[[^\]{]*)?\{')
 #: One of the names as a key; a quote behind a backslash is part of a text (looked for last, which is much faster).
 _KEY: Final = re.compile(rf'"(?<!\\")(?:{"|".join(NAMES)})"\s*:'.encode())
 #: The letters, and the underscore, written as escapes.
@@ -35,16 +41,38 @@ _ESCAPED_LETTER: Final = re.compile(rb"\\u00(4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f
 _PARTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
 
 
-def without_credentials(value: object) -> object:
+def record_without_credentials(record: Mapping[str, Any], hidden: Collection[str]) -> dict[str, Any]:
+    """Return a record without access links, at any depth and in `_extra` too.
+
+    Args:
+        record: A record.
+        hidden: The fields that are credentials by the contract.
+    """
+    extra = record.get(EXTRA)
+    extra = extra if isinstance(extra, dict) else {}
+    holder = {**record, **extra}
+
+    def discreet(fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: without_credentials(value, of_guests=name == "guests")
+            for name, value in fields.items()
+            if name not in hidden and not _is_credential(name, holder)
+        }
+
+    return discreet(record) | ({EXTRA: discreet(extra) or None} if extra else {})
+
+
+def without_credentials(value: object, *, of_guests: bool = False) -> object:
     """Return a nested value without access links; the value itself stays as it is.
 
     What is nested too deeply to be looked through is null.
 
     Args:
         value: A parsed JSON value, or JSON as it was sent, which is returned as it is where nothing is removed.
+        of_guests: Whether it is a list of guests.
     """
     try:
-        return _stripped(value)
+        return _stripped(value, of_guests=of_guests)
     except RecursionError:
         return None
 
@@ -55,36 +83,46 @@ def may_hold_credentials(body: bytes) -> bool:
     Args:
         body: JSON as it was sent.
     """
-    return _count_names(body) > 0
+    text = _without_escapes(body)
+    return bool(_KEY.search(text) or _GUESTS.search(text))
 
 
-def _stripped(value: object) -> object:
+def _stripped(value: object, *, of_guests: bool) -> object:
     if isinstance(value, dict):
-        return {name: _stripped(part) for name, part in value.items() if not _is_credential(name, value)}
+        return {
+            name: _stripped(part, of_guests=name == "guests" or (of_guests and name == "data"))
+            for name, part in value.items()
+            if not (_is_credential(name, value) or (of_guests and name in OF_A_GUEST))
+        }
     if isinstance(value, list):
-        return [_stripped(item) for item in value]
-    return _stripped_json(value) if isinstance(value, msgspec.Raw) else value
+        return [_stripped(item, of_guests=of_guests) for item in value]
+    return _stripped_json(value, of_guests=of_guests) if isinstance(value, msgspec.Raw) else value
 
 
 def _is_credential(name: str, holder: Mapping[str, Any]) -> bool:
     return name in _ALWAYS or (name in _BESIDE and not _BESIDE[name].isdisjoint(holder))
 
 
-def _stripped_json(raw: msgspec.Raw) -> msgspec.Raw | None:
-    names = _count_names(bytes(raw))
-    if not names:
+def _stripped_json(raw: msgspec.Raw, *, of_guests: bool) -> msgspec.Raw | None:
+    text = _without_escapes(bytes(raw))
+    names = len(_KEY.findall(text))
+    # The names of an object of a guest are not counted.
+    holds_guests = (of_guests and text.lstrip()[:1] in {b"{", b"["}) or _GUESTS.search(text)
+    if not (names or holds_guests):
         return raw
     try:
         parts = _PARTS.decode(raw)
     except ValueError:  # no JSON after all, such as half a surrogate
         return None
-    stripped = msgspec.json.encode(_stripped(parts))
+    stripped = msgspec.json.encode(_stripped(parts, of_guests=of_guests))
     # Parsed values do not tell whether any was removed: a key that was sent twice hides its first value.
-    return raw if _count_names(stripped) == names else msgspec.Raw(stripped)
+    same = len(_KEY.findall(_without_escapes(stripped))) == names
+    same = same and (not holds_guests or stripped == msgspec.json.encode(parts))
+    return raw if same else msgspec.Raw(stripped)
 
 
-def _count_names(text: bytes) -> int:
-    """Return how many keys of JSON could be credentials, going by their names."""
+def _without_escapes(text: bytes) -> bytes:
+    """Return JSON with all letters written as such."""
     if b"\\u" in text:
-        text = _ESCAPED_LETTER.sub(lambda escape: bytes.fromhex(escape[1].decode()), text)
-    return len(_KEY.findall(text))
+        return _ESCAPED_LETTER.sub(lambda escape: bytes.fromhex(escape[1].decode()), text)
+    return text

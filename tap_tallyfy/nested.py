@@ -21,7 +21,10 @@ def comments_of(task: Record) -> Iterator[Record]:
     """
     for comment in _objects(sent(task, "threads")):
         belongs = {"task_id": task.get("id"), "run_id": task.get("run_id")}
-        yield {**comment, **belongs, "task_last_updated": task.get("last_updated")}
+        row = {**comment, **belongs, "task_last_updated": task.get("last_updated")}
+        if row.get("author_type") == "guest" and not isinstance(row.get("author_id"), int):
+            row["author_id"] = None  # the code that lets the guest in
+        yield row
 
 
 def newest_comment(task: Record) -> str | None:

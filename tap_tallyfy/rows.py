@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tap_tallyfy.contract import CONTRACT, RecordSchema
-from tap_tallyfy.credentials import without_credentials
+from tap_tallyfy.credentials import record_without_credentials
 from tap_tallyfy.member import Member
 from tap_tallyfy.records import Normaliser
 
@@ -64,8 +64,7 @@ class RowStream(Member):
         # A row follows the record it is made from: nothing else says when it changed.
         if self.family.head.is_new(record, floor):
             for row in type(self).made_by(record):
-                discreet = {name: without_credentials(value) for name, value in row.items() if name not in self._hidden}
-                normal = self._normalise(discreet)
+                normal = self._normalise(record_without_credentials(row, self._hidden))
                 if all(normal.get(name) is not None for name in self.primary_keys[1:]):
                     yield normal
 

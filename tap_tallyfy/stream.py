@@ -13,8 +13,8 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 
 from tap_tallyfy import errors
-from tap_tallyfy.contract import CONTRACT, EXTRA, ORG_ID, RecordSchema
-from tap_tallyfy.credentials import may_hold_credentials, without_credentials
+from tap_tallyfy.contract import CONTRACT, ORG_ID, RecordSchema
+from tap_tallyfy.credentials import may_hold_credentials, record_without_credentials
 from tap_tallyfy.decoder import RecordDecoder
 from tap_tallyfy.errors import RefusedFilterError
 from tap_tallyfy.evidence import Seen, SortEvidence
@@ -366,7 +366,7 @@ class ListStream(Member, RESTStream[Window]):
         records, meta = read
         self._settle_names(records)
         if self._hidden or may_hold_credentials(response.content):
-            records = [self._stripped(record) for record in records]
+            records = [record_without_credentials(record, self._hidden) for record in records]
         key = self.primary_keys[-1]
         for record in records:
             if not record.get(key):
@@ -383,14 +383,6 @@ class ListStream(Member, RESTStream[Window]):
                 value = record.pop(second_name, None)
                 if record.get(name) is None:
                     record[name] = value
-
-    def _stripped(self, record: Record) -> Record:
-        """Return a record without what opens something to whoever has it."""
-        discreet = {name: without_credentials(value) for name, value in record.items() if name not in self._hidden}
-        extra = discreet.get(EXTRA)
-        if isinstance(extra, dict):
-            discreet[EXTRA] = {name: value for name, value in extra.items() if name not in self._hidden} or None
-        return discreet
 
     def _rows(self, body: object) -> list[Record]:
         rows = body.get("data") if isinstance(body, dict) else body

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tap_tallyfy import answers
-from tap_tallyfy.credentials import NAMES
+from tap_tallyfy.credentials import NAMES, OF_A_GUEST
 from tap_tallyfy.nested import comments_of, folders_of, newest_comment, steps_of
 from tap_tallyfy.paginator import Order
 from tap_tallyfy.rows import RowStream
@@ -179,7 +179,16 @@ class GuestsStream(ListStream):
     name = "guests"
     path = "/organizations/{org_id}/guests"
     primary_keys = ("org_id", "email")
+    looks_inside = True
     decided = frozenset({"sort"})
+
+    @override
+    def discreet(self, row: Record) -> Record:
+        # Some servers keep a part of the guest there.
+        details = row.get("details")
+        if not isinstance(details, dict):
+            return row
+        return {**row, "details": {name: value for name, value in details.items() if name not in OF_A_GUEST}}
 
 
 class FoldersStream(ListStream):

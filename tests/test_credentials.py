@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_tallyfy.credentials import without_credentials
+from tap_tallyfy.credentials import may_hold_credentials, record_without_credentials, without_credentials
 
 SECRET = "https://go.tallyfy.com/secret"
 #: Names that are credentials in any object, and those that are where one of others is there too.
@@ -21,21 +21,25 @@ BESIDE = {
     "link": {"email"},
     "guest_code": {"email"},
     "code": {"email"},
-    "guest_id": {"object_type", "user_id"},
+    "guest_id": {"object_type", "user_id", "email"},
     "url": {"filename", "uploaded_from", "uploaded_at"},
     "public_link": {"filename", "uploaded_from", "uploaded_at"},
 }
-NAMES = sorted(ALWAYS | BESIDE.keys() | set().union(*BESIDE.values()) | {"id", "data"})
+OF_A_GUEST = {"id", "link", "code", "guest_code", "guest_id"}
+NAMES = sorted(ALWAYS | BESIDE.keys() | set().union(*BESIDE.values()) | {"id", "data", "guests"})
 
 
-def credentials(value: Any) -> int:
+def credentials(value: Any, *, of_guests: bool = False) -> int:
     """Count the credentials in a parsed value."""
     if isinstance(value, list):
-        return sum(map(credentials, value))
+        return sum(credentials(item, of_guests=of_guests) for item in value)
     if not isinstance(value, dict):
         return 0
     found = [name for name in value if name in ALWAYS or BESIDE.get(name, set()) & value.keys()]
-    return len(found) + sum(map(credentials, value.values()))
+    found += OF_A_GUEST & value.keys() if of_guests else []
+    return len(found) + sum(
+        credentials(part, of_guests=name == "guests" or (of_guests and name == "data")) for name, part in value.items()
+    )
 
 
 def raw(value: Any) -> msgspec.Raw:
@@ -65,6 +69,13 @@ def parsed(value: Any) -> Any:
         ([[{"a": [{"webhook": SECRET, "b": 1}]}]], [[{"a": [{"b": 1}]}]]),
         ({"data": [{"email": "é", "details": {"link": "kept"}, "link": SECRET}]}, None),
         ({"email": "a", "x": {"email": "b", "link": SECRET}}, {"email": "a", "x": {"email": "b"}}),
+        ({"guests": [{"id": SECRET, "name": "a"}, "b@c.d"]}, {"guests": [{"name": "a"}, "b@c.d"]}),
+        (
+            {"guests": {"id": SECRET, "data": [{"name": "a"}, {"id": SECRET}]}},
+            {"guests": {"data": [{"name": "a"}, {}]}},
+        ),
+        ({"guests": {"data": [{"code": SECRET, "id": 1, "link": SECRET}]}}, {"guests": {"data": [{}]}}),
+        ({"a": {"guests": [{"guest_id": SECRET, "x": {"id": 1}}]}}, {"a": {"guests": [{"x": {"id": 1}}]}}),
     ],
 )
 def test_credentials_are_removed(value: Any, expected: Any) -> None:
@@ -96,6 +107,8 @@ def test_credentials_are_removed(value: Any, expected: Any) -> None:
         {"filename": "a", "link": "no guest's"},
         {"object_type": "run", "link": "l", "code": 1},
         {"email": {"link": "beside no e-mail"}},
+        {"guests": ["a@b.c"], "id": "1", "users": [{"id": 1, "code": "c"}]},
+        {"guests": None, "x": {"guests": []}},
         {"Webhook": 1, "webhooks": 2, "a webhook": 3, 'a"webhook': 4, "webhook\\": 5},
     ],
 )
@@ -154,6 +167,33 @@ def test_whatever_way_it_is_written(sent: bytes, expected: bytes) -> None:
 def test_what_cannot_be_read_is_null_where_it_may_hold_a_credential(sent: bytes) -> None:
     assert without_credentials(msgspec.Raw(sent)) is None
     assert without_credentials([msgspec.Raw(sent)]) == [None]
+
+
+def test_a_record_is_judged_as_a_whole() -> None:
+    """What the schema does not know has been put aside by then."""
+    extra = {"code": SECRET, "link": msgspec.Raw(b'"s"'), "guests": [{"id": SECRET}], "mood": 1, "hidden": SECRET}
+    record = {"email": "a@b.c", "hidden": SECRET, "guests": [{"id": SECRET, "name": "a"}], "_extra": extra}
+    assert record_without_credentials(record, {"hidden"}) == {
+        "email": "a@b.c",
+        "guests": [{"name": "a"}],
+        "_extra": {"guests": [{}], "mood": 1},
+    }
+    assert record_without_credentials({"email": "a", "_extra": {"code": SECRET}}, ()) == {"email": "a", "_extra": None}
+    assert record_without_credentials({"name": "a", "_extra": None}, ()) == {"name": "a", "_extra": None}
+
+
+@pytest.mark.parametrize(
+    ("body", "may"),
+    [
+        (b'{"guests": ["a@b.c"], "id": 1}', False),
+        (b'{"guests": [ {"id": 1}]}', True),
+        (b'{"guests":{"data" :[{}]}}', True),
+        (rb'{"gu\u0065sts":[{}]}', True),
+        (b'{"webhook" : 1}', True),
+    ],
+)
+def test_an_answer_is_looked_through_where_it_may_hold_any(body: bytes, may: bool) -> None:  # noqa: FBT001
+    assert may_hold_credentials(body) is may
 
 
 def test_json_inside_of_parsed_values_is_looked_through() -> None:

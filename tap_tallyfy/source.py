@@ -145,8 +145,11 @@ class ListSource:
             FatalAPIError: If the API refuses, or does not answer after all tries.
             UnreadableError: If it refuses an order, or the whole list in one answer.
         """
+        get = partial(self._stream.client.get, partial(self._stream.prepare, window), partial(self._page, window))
         try:
-            return self._stream.client.get(partial(self._stream.prepare, window), partial(self._page, window))
+            page = get()
+            # An empty first page of a list that is not empty by its own account is looked at twice.
+            return get() if window.page == 1 and not page.count and page.goes_on else page
         except RefusedFilterError as error:
             # What the tap adds of its own to find a way is no filter of the user's.
             added = self._stream.added_parameters(window)

@@ -301,6 +301,12 @@ def test_a_slow_answer_is_asked_for_again(account: Sandbox) -> None:
     assert "no answer in time" in result.stderr
 
 
+def test_an_empty_first_page_that_announces_more_is_asked_for_again(account: Sandbox) -> None:
+    account.faults = [Fault("body", b'{"data": [], "meta": {"pagination": {"total": 120}}}')]
+    result = run_tap(account, page_size=12)
+    expect_complete(result, account)
+
+
 @pytest.mark.parametrize(
     "body", [b"7", b"null", b'"text"', b"{}", b'{"data": 7}', b'{"data": [7]}', b'{"data": {"id": {}}}']
 )

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, zip_longest
-from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from singer_sdk.exceptions import FatalSyncError
@@ -218,9 +217,11 @@ class Walk:
             return False
         if not front.count or (totals and whole.count > front.count):
             return True
-        # Nothing says how long the list is, so no page may be behind; a page as long as was asked for is just a page.
-        behind = Window(ceil(whole.count / front.count) + 1, self.size)
-        return whole.count != self.size and not self.source.read(behind).records
+        # Nothing says how long the list is: its last page has to hold the rest and no more. A page as long as was asked
+        # for is just a page.
+        last = self.source.read(Window(whole.count // front.count + 1, self.size))
+        ends = last.count == whole.count % front.count and all(record in self.seen for record in last.records)
+        return whole.count != self.size and ends
 
     def _until_two_readings_agree(self) -> Iterator[Record]:
         """Read page after page, again and again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -71,7 +72,7 @@ def parse(response: requests.Response) -> Any:  # noqa: ANN401 - any JSON
         RetriableAPIError: If it is not JSON.
     """
     try:
-        return _DECODER.decode(response.content)
+        return _DECODER.decode(response.content.removeprefix(BOM_UTF8))
     except _NOT_JSON:
         msg = f"{_request(response)} returned something that is not JSON; check 'api_url'."
         raise RetriableAPIError(msg, response) from None

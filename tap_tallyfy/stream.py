@@ -202,7 +202,7 @@ class ListStream(Member, RESTStream[Window]):
             for record in self._walk(listing, seen, floor, orders, progress):
                 shown = [count + doubt.holds(record) for count, doubt in zip(shown, self.doubts, strict=True)]
                 yield record
-            proven = next((order.sort for order, evidence in orders.items() if evidence.proven), proven)
+            proven = next((order.sort for order, evidence in orders.items() if evidence.proven), None)
             for part in self._left_out(listing, shown, seen, progress):
                 yield from self._walk(part, seen, floor, {}, progress)
             seen.end_list()

@@ -265,6 +265,10 @@ def test_rows_that_do_not_say_when_they_changed() -> None:
     assert {record["last_updated"] for record in result.records} == {None}
 
 
+def test_a_byte_order_mark_is_no_part_of_an_answer() -> None:
+    assert sync_body(b'\xef\xbb\xbf{"data": [{"id": "a"}]}').ids == {"a"}
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("empty_as_list", [False, True])
 def test_related_data_arrives_in_one_shape(*, wrapped: bool, empty_as_list: bool) -> None:

@@ -180,8 +180,9 @@ def shell_of_the_readme(word: str) -> list[str]:
     return lines
 
 
+@pytest.mark.usefixtures("project")
 def test_the_tap_is_added_to_an_empty_project_with_one_command(
-    project: Project, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+    sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("projects")
     (folder / "tap-tallyfy").mkdir()
@@ -202,8 +203,6 @@ def test_the_tap_is_added_to_an_empty_project_with_one_command(
     mine.folder.joinpath(".meltano").mkdir(exist_ok=True)
     (mine.folder / ".meltano/extractors").symlink_to(PLUGINS / "extractors")
     account = variables("tap-tallyfy", **settings_for(sandbox))
-    printed = mine.meltano("config", "print", "tap-tallyfy", **account, **OFFLINE)
-    assert json.loads(printed) == json.loads(project.meltano("config", "print", "tap-tallyfy", **account))
     messages = map(json.loads, mine.meltano("invoke", "--no-install", "tap-tallyfy", **account, **OFFLINE).splitlines())
     emitted = {message["stream"] for message in messages if message["type"] == "RECORD"}
     assert emitted == {stream.name for stream in STREAMS} - {"comments", "activity_feed"}
@@ -221,7 +220,7 @@ def test_the_schedule_of_the_readme_syncs(project: Project, sandbox: Sandbox) ->
 
 @pytest.mark.skipif(not shutil.which("flock"), reason="flock is there on Linux only")
 def test_the_cron_line_of_the_readme_syncs_unless_a_sync_is_busy(project: Project, sandbox: Sandbox) -> None:
-    (line,) = shell_of_the_readme("flock")
+    (line,) = shell_of_the_readme("flock -n")
     *when, command = line.split(" ", 5)
     assert len(when) == 5
     assert "%" not in command  # cron would make a line end of it

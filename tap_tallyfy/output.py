@@ -43,8 +43,6 @@ class LineWriter(MsgSpecWriter):
         self._lines = bytearray()
         self._writing = False
         self._exit_code: int | None = None
-        self._written = 0
-        self._start: int | None = None
         atexit.register(self._hand_on)
 
     @override
@@ -88,16 +86,15 @@ class LineWriter(MsgSpecWriter):
         Raises:
             OutputError: If the output is closed or full.
         """
-        self._start = self._position() if self._start is None else self._start
+        before = self._position()
         self._writing = True
         try:
             output, rest = sys.stdout.buffer, lines
             while rest:  # an unbuffered output may take a part only
                 rest = rest[output.write(rest) or 0 :]
             output.flush()
-            self._written += len(lines)
         except OSError as error:
-            self._drop_part_of_line(lines)
+            self._drop_part_of_line(lines, before)
             if self._exit_code is not None:  # whoever stopped this process may have stopped the target as well
                 sys.exit(self._exit_code)
             msg = f"Messages cannot be written ({error.strerror}); check the target, or the disk the output goes to."
@@ -130,11 +127,10 @@ class LineWriter(MsgSpecWriter):
         # Not the position: that of a file opened to append to is 0 until something is written.
         return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
-    def _drop_part_of_line(self, lines: bytes) -> None:
+    def _drop_part_of_line(self, lines: bytes, before: int) -> None:
         """Take back the part of a line that a full disk still took, and write nothing more at exit."""
-        if self._start is not None and self._start >= 0:
-            whole = self._start + self._written
-            taken = max(self._position() - whole, 0)
-            os.ftruncate(sys.stdout.fileno(), whole + lines.rfind(b"\n", 0, taken) + 1)
+        if before >= 0:
+            taken = max(self._position() - before, 0)
+            os.ftruncate(sys.stdout.fileno(), before + lines.rfind(b"\n", 0, taken) + 1)
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is what is wanted
             os.dup2(nowhere.fileno(), sys.stdout.fileno())

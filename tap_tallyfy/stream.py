@@ -200,7 +200,8 @@ class ListStream(Member, RESTStream[Window]):
             }
             shown = [0] * len(self.doubts)
             for record in self._walk(listing, seen, floor, orders, progress):
-                shown = [count + doubt.holds(record) for count, doubt in zip(shown, self.doubts, strict=True)]
+                for number, doubt in enumerate(self.doubts):
+                    shown[number] += doubt.holds(record)
                 yield record
             proven = next((order.sort for order, evidence in orders.items() if evidence.proven), None)
             for part in self._left_out(listing, shown, seen, progress):

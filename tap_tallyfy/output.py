@@ -73,8 +73,8 @@ class LineWriter(MsgSpecWriter):
             self.write_lines(lines)
 
     def _hand_on(self) -> None:
-        """Write what was read before the process came to an end, though no bookmark claims that it was all."""
-        with suppress(OutputError, SystemExit):  # why it ends has been said
+        """Write what was read before the process failed, though no bookmark claims that it was all."""
+        with suppress(OutputError):  # why it ends has been said
             self.flush()
 
     def write_lines(self, lines: bytes) -> None:
@@ -105,7 +105,7 @@ class LineWriter(MsgSpecWriter):
             sys.exit(self._exit_code)
 
     def stop(self, exit_code: int) -> None:
-        """End the process, after the lines that are being written.
+        """End the process, after the lines that are being written; the next sync reads again what waits.
 
         Args:
             exit_code: What to exit with.
@@ -114,6 +114,7 @@ class LineWriter(MsgSpecWriter):
             SystemExit: At once if nothing is being written.
         """
         self._exit_code = exit_code
+        self._lines.clear()  # the target may have been stopped as well, and would keep the process waiting
         if not self._writing:
             sys.exit(exit_code)
 

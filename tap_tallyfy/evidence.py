@@ -79,8 +79,9 @@ class Seen:
         """Count a further list from now on; what this one showed stays known."""
         self.fell_short |= (self._announced or 0) > len(self._ids)
         self._announced = None
-        self._before |= self._ids
-        self._ids = set()
+        few, many = sorted((self._before, self._ids), key=len)
+        many |= few  # not the other way round, which would copy the many
+        self._before, self._ids = many, set()
 
     def __len__(self) -> int:
         """Return how many records have been shown so far: by this list, and by those before it."""

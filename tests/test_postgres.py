@@ -212,9 +212,7 @@ def test_a_sync_that_breaks_off_moves_no_bookmark_and_the_next_one_repairs_what_
                 breakage(sandbox, warehouse)
 
         assert warehouse.sync(before_list) == code, warehouse.log
-        assert bool(warehouse.written[-1]) is (code == 1), (
-            "what it has goes to the target unless it is stopped"
-        )
+        assert bool(warehouse.written[-1]) is (code == 1), "what it has goes to the target unless it is stopped"
         assert stored(warehouse, set(sandbox.runs)) != true(sandbox)
         assert warehouse.bookmark == bookmark
 

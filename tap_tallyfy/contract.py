@@ -16,8 +16,6 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from singer_sdk import Stream
 
     JsonSchema = dict[str, Any]
@@ -97,7 +95,7 @@ class Contract(OpenAPISchema[str]):
         Args:
             key: A path of the document, or the name of a component or of a row.
         """
-        properties: dict[str, JsonSchema] = copy.deepcopy(dict(self._properties(key)))
+        properties: dict[str, JsonSchema] = copy.deepcopy(self._properties(key))
         for property_ in properties.values():
             property_.pop(_ARRAY_OF_ONE, None)
             _keep_main_type(property_)
@@ -109,7 +107,7 @@ class Contract(OpenAPISchema[str]):
         Args:
             key: As for `columns`.
         """
-        return frozenset(name for name, described in self._properties(key) if described.get("x-credential"))
+        return frozenset(name for name, described in self._properties(key).items() if described.get("x-credential"))
 
     def second_names(self, key: str) -> dict[str, str]:
         """Return the names that some servers have for a property, and what the others call it.
@@ -117,7 +115,11 @@ class Contract(OpenAPISchema[str]):
         Args:
             key: As for `columns`.
         """
-        return {name: described["x-same-as"] for name, described in self._properties(key) if "x-same-as" in described}
+        return {
+            name: described["x-same-as"]
+            for name, described in self._properties(key).items()
+            if "x-same-as" in described
+        }
 
     def arrays_of_one(self, key: str) -> frozenset[str]:
         """Return the properties that some servers send as an array with the value in it.
@@ -125,12 +127,13 @@ class Contract(OpenAPISchema[str]):
         Args:
             key: As for `columns`.
         """
-        return frozenset(name for name, described in self._properties(key) if _ARRAY_OF_ONE in described)
+        return frozenset(name for name, described in self._properties(key).items() if _ARRAY_OF_ONE in described)
 
-    def _properties(self, key: str) -> Iterable[tuple[str, JsonSchema]]:
+    def _properties(self, key: str) -> dict[str, JsonSchema]:
         if key not in self._records:  # the SDK takes a document's schema apart anew each time, which takes long
             self._records[key] = self.get_schema(key)
-        return self._records[key]["properties"].items()  # type: ignore[no-any-return]
+        properties: dict[str, JsonSchema] = self._records[key]["properties"]
+        return properties
 
     @override
     def get_unresolved_schema(self, key: str) -> JsonSchema:

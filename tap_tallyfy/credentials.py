@@ -30,7 +30,7 @@ _BESIDE: Final[Mapping[str, frozenset[str]]] = {
 #: All of them.
 NAMES: Final = _ALWAYS.union(_BESIDE)
 #: Names that are credentials in a guest, whose ID may be the code that lets one in.
-OF_A_GUEST: Final = frozenset({"id", "link", "code", "guest_code", "guest_id"})
+_OF_A_GUEST: Final = frozenset({"id", "link", "code", "guest_code", "guest_id"})
 #: Where guests are of whom more is said than their addresses.
 _GUESTS: Final = re.compile(rb'"guests"\s*:\s*(?:\[[^\]{]*)?\{')
 #: One of the names as a key; a quote behind a backslash is part of a text (looked for last, which is much faster).
@@ -69,7 +69,7 @@ def without_credentials(value: object, *, of_guests: bool = False) -> object:
 
     Args:
         value: A parsed JSON value, or JSON as it was sent, which is returned as it is where nothing is removed.
-        of_guests: Whether it is a list of guests.
+        of_guests: Whether it is a guest, or a list of guests.
     """
     try:
         return _stripped(value, of_guests=of_guests)
@@ -92,7 +92,7 @@ def _stripped(value: object, *, of_guests: bool) -> object:
         return {
             name: _stripped(part, of_guests=name == "guests" or (of_guests and name == "data"))
             for name, part in value.items()
-            if not (_is_credential(name, value) or (of_guests and name in OF_A_GUEST))
+            if not (_is_credential(name, value) or (of_guests and name in _OF_A_GUEST))
         }
     if isinstance(value, list):
         return [_stripped(item, of_guests=of_guests) for item in value]
@@ -106,7 +106,6 @@ def _is_credential(name: str, holder: Mapping[str, Any]) -> bool:
 def _stripped_json(raw: msgspec.Raw, *, of_guests: bool) -> msgspec.Raw | None:
     text = _without_escapes(bytes(raw))
     names = len(_KEY.findall(text))
-    # The names of an object of a guest are not counted.
     holds_guests = (of_guests and text.lstrip()[:1] in {b"{", b"["}) or _GUESTS.search(text)
     if not (names or holds_guests):
         return raw
@@ -116,9 +115,9 @@ def _stripped_json(raw: msgspec.Raw, *, of_guests: bool) -> msgspec.Raw | None:
         return None
     stripped = msgspec.json.encode(_stripped(parts, of_guests=of_guests))
     # Parsed values do not tell whether any was removed: a key that was sent twice hides its first value.
-    same = len(_KEY.findall(_without_escapes(stripped))) == names
-    same = same and (not holds_guests or stripped == msgspec.json.encode(parts))
-    return raw if same else msgspec.Raw(stripped)
+    # The ID of a guest is not counted: its name is that of every ID.
+    keeps_ids = not holds_guests or stripped == msgspec.json.encode(parts)
+    return raw if keeps_ids and len(_KEY.findall(_without_escapes(stripped))) == names else msgspec.Raw(stripped)
 
 
 def _without_escapes(text: bytes) -> bytes:

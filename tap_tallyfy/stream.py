@@ -253,7 +253,7 @@ class ListStream(Member, RESTStream[Window]):
         """
         for doubt, count in zip(self.doubts, shown, strict=True) if "status" not in self.filters else ():
             for form in ({**form, **doubtful} for form in listing.forms for doubtful in doubt.forms):
-                part = Listing((form,))
+                part = Listing((form,), fields=listing.fields)
                 try:
                     page = self._first_page(part, progress)
                 except (RefusedFilterError, UnreadableError):
@@ -263,7 +263,7 @@ class ListStream(Member, RESTStream[Window]):
                 # Records that are not settled may have become part of it while the list was read.
                 counts_more = (page.pagination.total or 0) > count + page.count - len(settled)
                 if not all(map(seen.knows, settled)) or (is_understood and (counts_more or not count)):
-                    yield replace(part, fields=listing.fields)
+                    yield part
                 if is_understood:
                     break
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tap_tallyfy import answers
-from tap_tallyfy.credentials import NAMES, OF_A_GUEST
+from tap_tallyfy.credentials import NAMES, without_credentials
 from tap_tallyfy.nested import comments_of, folders_of, newest_comment, steps_of
 from tap_tallyfy.paginator import Order
 from tap_tallyfy.rows import RowStream
@@ -185,10 +185,8 @@ class GuestsStream(ListStream):
     @override
     def discreet(self, row: Record) -> Record:
         # Some servers keep a part of the guest there.
-        details = row.get("details")
-        if not isinstance(details, dict):
-            return row
-        return {**row, "details": {name: value for name, value in details.items() if name not in OF_A_GUEST}}
+        details = without_credentials(row.get("details"), of_guests=True)
+        return {**row, "details": details} if "details" in row else row
 
 
 class FoldersStream(ListStream):

@@ -88,7 +88,7 @@ class TapTallyfy(Tap):
             )
         except (ValueError, TypeError, AttributeError):
             if parse_env_config:  # the SDK stumbles over variables of the wrong type, and has read `.env` by now
-                _refuse(settings.environment_errors(self.config_jsonschema, os.environ, _ENVIRONMENT_PREFIX))
+                self._look_at_environment()
             raise
         if parse_env_config:
             self._look_at_environment()

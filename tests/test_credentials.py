@@ -13,6 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tap_tallyfy.credentials import may_hold_credentials, record_without_credentials, without_credentials
+from tap_tallyfy.nested import comments_of
+from tap_tallyfy.streams import GuestsStream
+from tap_tallyfy.tap import TapTallyfy
 
 SECRET = "https://go.tallyfy.com/secret"
 #: Names that are credentials in any object, and those that are where one of others is there too.
@@ -180,6 +183,20 @@ def test_a_record_is_judged_as_a_whole() -> None:
     }
     assert record_without_credentials({"email": "a", "_extra": {"code": SECRET}}, ()) == {"email": "a", "_extra": None}
     assert record_without_credentials({"name": "a", "_extra": None}, ()) == {"name": "a", "_extra": None}
+
+
+def test_a_part_of_a_guest_is_looked_through_as_the_guest_is() -> None:
+    guests = TapTallyfy(config={"org_id": "o", "access_token": "t"}).streams["guests"]
+    assert isinstance(guests, GuestsStream)
+    row = {"email": "a@b.c", "details": {"id": SECRET, "link": SECRET, "code": SECRET, "first_name": "A"}}
+    assert guests.discreet(row) == {"email": "a@b.c", "details": {"first_name": "A"}}
+    assert guests.discreet({"email": "a@b.c"}) == {"email": "a@b.c"}
+
+
+@pytest.mark.parametrize(("kind", "author", "kept"), [("guest", SECRET, None), ("guest", 7, 7), ("member", "8", "8")])
+def test_the_code_of_a_guest_is_no_author(kind: str, author: object, kept: object) -> None:
+    task = {"id": "t", "threads": [{"id": 1, "author_type": kind, "author_id": author}]}
+    assert [comment["author_id"] for comment in comments_of(task)] == [kept]
 
 
 @pytest.mark.parametrize(

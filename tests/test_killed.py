@@ -306,6 +306,9 @@ def test_a_process_that_waits_to_try_again_ends_at_once(
             log = process.stderr
             assert log is not None
             read_until("Attempt 3 of", log)
+            # The other threads are about to try for the third time; then all of them wait for two seconds or more.
+            for _ in {request.query["page"] for request in sandbox.requests[1:]} - {sandbox.requests[-1].query["page"]}:
+                read_until("Attempt 3 of", log)
             tried = len(sandbox.requests)
             process.send_signal(what)
             output, stderr = process.communicate(timeout=PROMPTLY)

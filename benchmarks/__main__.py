@@ -90,7 +90,7 @@ def _ready(results: report.Results) -> list[Contender]:
     return contenders
 
 
-def _read(  # noqa: PLR0913, PLR0917 - what a run depends on
+def _read(
     results: report.Results,
     scenario: str,
     bench: Bench,

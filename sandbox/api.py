@@ -229,9 +229,7 @@ class Api:
         meta = {spelling: self._pagination(request, len(view), len(ids), page, size, asked)}
         return data + b',"meta":' + msgspec.json.encode(meta) + b"}"
 
-    def _pagination(  # noqa: PLR0913, PLR0917
-        self, request: Request, total: int, count: int, page: int, size: int, asked: int
-    ) -> dict[str, Any]:
+    def _pagination(self, request: Request, total: int, count: int, page: int, size: int, asked: int) -> dict[str, Any]:
         behaviour = self._sandbox.behaviour
         told = total + {"low": -_OFF_BY, "high": _OFF_BY}.get(behaviour.total, 0)
         numbers = {

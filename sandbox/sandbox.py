@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
 
 from sandbox.account import Account
 from sandbox.api import Api, Reply
@@ -18,11 +19,6 @@ from sandbox.lists import LISTS, is_archived, rendered
 from sandbox.server import HOST, Server
 from sandbox.store import Collection, Record
 from sandbox.tasks import has_tasks, progress
-
-if sys.version_info >= (3, 11):
-    from typing import Self
-else:
-    from typing_extensions import Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -49,7 +45,7 @@ class Sandbox:
         clock_offset: Seconds the server's clock is ahead of the real one.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         *,
         runs: int = 1000,

@@ -16,15 +16,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
+from typing_extensions import override
 
 from sandbox.api import Reply
 from sandbox.behaviour import Request
 from sandbox.lists import LISTS
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from sandbox.sandbox import Sandbox

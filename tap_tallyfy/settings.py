@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 import msgspec
 from singer_sdk import typing as th
 
-from tap_tallyfy.contract import CONTRACT
-from tap_tallyfy.records import Misfit, date_time, lies_in_the_future
+from tap_tallyfy.dates import ConversionError, date_time, lies_in_the_future
+from tap_tallyfy.records.contract import CONTRACT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from tap_tallyfy.stream import ListStream
+    from tap_tallyfy.singer.list_stream import ListStream
 
 SECRETS: Final = ("access_token", "client_secret")
 #: Settings that are IDs, which some write as numbers.
@@ -264,7 +264,7 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
     try:
         if lies_in_the_future(date_time(config.get("start_date"))):
             yield "'start_date' lies in the future, so that nothing would be read; set an earlier one."
-    except Misfit:
+    except ConversionError:
         yield "'start_date' must be a date-time such as 2025-01-15T10:00:00Z, or a date such as 2025-01-15."
     for stream in streams:
         settings: Mapping[str, Any] = config.get(stream.name, {})

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from typing_extensions import override
 
-from tap_tallyfy import answers
-from tap_tallyfy.credentials import NAMES, without_credentials
-from tap_tallyfy.nested import comments_of, folders_of, newest_comment, steps_of
-from tap_tallyfy.paginator import Order
-from tap_tallyfy.rows import RowStream
-from tap_tallyfy.source import ARCHIVED, Listing, is_archived, is_completed
-from tap_tallyfy.stream import ListStream
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from tap_tallyfy.api.listing import ARCHIVED, Listing, is_archived, is_completed
+from tap_tallyfy.reading.paginator import Order
+from tap_tallyfy.records import forms as answers
+from tap_tallyfy.records.nested import comments_of, folders_of, newest_comment, steps_of
+from tap_tallyfy.records.redact import NAMES, without_credentials
+from tap_tallyfy.singer.list_stream import ListStream
+from tap_tallyfy.singer.nested_stream import RowStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,8 +21,8 @@ if TYPE_CHECKING:
     from singer_sdk import Tap
     from singer_sdk.singerlib.catalog import MetadataMapping
 
-    from tap_tallyfy.client import Client
-    from tap_tallyfy.page import Record
+    from tap_tallyfy.api.client import Client
+    from tap_tallyfy.reading.page import Record
 
 #: Tasks and templates know one way to ask for archived ones.
 _ONLY_ARCHIVED: Final = Listing(({"archived": "only"},), archived=True, holds=is_archived)

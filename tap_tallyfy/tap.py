@@ -14,19 +14,15 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError, FatalSyncError
 from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.tap_base import CliTestOptionValue
+from typing_extensions import override
 
 from tap_tallyfy import settings
-from tap_tallyfy.client import Client
-from tap_tallyfy.errors import EXPECTED
-from tap_tallyfy.output import LineWriter
-from tap_tallyfy.rows import RowStream
-from tap_tallyfy.stream import ListStream
+from tap_tallyfy.api.client import Client
+from tap_tallyfy.api.errors import EXPECTED
+from tap_tallyfy.singer.list_stream import ListStream
+from tap_tallyfy.singer.nested_stream import RowStream
+from tap_tallyfy.singer.writer import LineWriter
 from tap_tallyfy.streams import STREAMS
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +30,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from tap_tallyfy.member import Member
+    from tap_tallyfy.singer.base import Member
 
 #: Some loaders keep versions in 32 bits.
 _LARGEST_VERSION = 2**31 - 1

@@ -6,7 +6,6 @@ Everything but the wire is real: the tap, its stream and state, the SDK. Over th
 from __future__ import annotations
 
 import copy
-import sys
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -16,20 +15,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from singer_sdk.exceptions import FatalAPIError, SingerSDKError
 
-from tap_tallyfy.output import LineWriter
-from tap_tallyfy.page import Page, Pagination, Window
+from tap_tallyfy.reading.page import Page, Pagination, Window
+from tap_tallyfy.singer.writer import LineWriter
 from tap_tallyfy.streams import RunsStream
 from tap_tallyfy.tap import TapTallyfy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tap_tallyfy.stream import ListStream
+    from tap_tallyfy.singer.list_stream import ListStream
 
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from typing_extensions import override
 
 Row = dict[str, Any]
 Rows = dict[Any, Row]

@@ -127,7 +127,7 @@ def _wait(running: Postgres, process: subprocess.Popen[bytes], log: Path) -> Non
     while process.poll() is None:
         try:
             running.query("SELECT 1")
-        except psycopg.OperationalError:  # noqa: PERF203  # not up yet
+        except psycopg.OperationalError:  # not up yet
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.05)
         else:

@@ -131,7 +131,7 @@ def _run(command: Sequence[str], cwd: str, env: Mapping[str, str], timeout: floa
     return done.returncode, done.stdout, done.stderr
 
 
-def run_tap(  # noqa: PLR0913 - each by name
+def run_tap(
     sandbox: Sandbox,
     *,
     state: Mapping[str, Any] | None = None,

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_tallyfy.answers import form_fields, kickoff_answers, task_answers
-from tap_tallyfy.contract import CONTRACT, EXTRA
-from tap_tallyfy.decoder import RecordDecoder
+from tap_tallyfy.records.contract import CONTRACT, EXTRA
+from tap_tallyfy.records.decoder import RecordDecoder
+from tap_tallyfy.records.forms import form_fields, kickoff_answers, task_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -311,8 +311,8 @@ DEFINITION = {
 
 @pytest.mark.parametrize("wrap", [False, True])
 @pytest.mark.parametrize("wrap_inside", [False, True])
-def test_rows_of_a_template(wrap: bool, wrap_inside: bool) -> None:  # noqa: FBT001
-    def maybe(items: list[Any], wrapped: bool) -> Any:  # noqa: FBT001
+def test_rows_of_a_template(wrap: bool, wrap_inside: bool) -> None:
+    def maybe(items: list[Any], wrapped: bool) -> Any:
         return {"data": items} if wrapped else items
 
     steps = [

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_tallyfy.credentials import may_hold_credentials, record_without_credentials, without_credentials
-from tap_tallyfy.nested import comments_of
+from tap_tallyfy.records.nested import comments_of
+from tap_tallyfy.records.redact import may_hold_credentials, record_without_credentials, without_credentials
 from tap_tallyfy.streams import GuestsStream
 from tap_tallyfy.tap import TapTallyfy
 
@@ -209,7 +209,7 @@ def test_the_code_of_a_guest_is_no_author(kind: str, author: object, kept: objec
         (b'{"webhook" : 1}', True),
     ],
 )
-def test_an_answer_is_looked_through_where_it_may_hold_any(body: bytes, may: bool) -> None:  # noqa: FBT001
+def test_an_answer_is_looked_through_where_it_may_hold_any(body: bytes, may: bool) -> None:
     assert may_hold_credentials(body) is may
 
 

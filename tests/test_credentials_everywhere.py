@@ -8,7 +8,7 @@ import pytest
 
 from sandbox import Behaviour, Sandbox
 from sandbox.made import token
-from tap_tallyfy.contract import CONTRACT
+from tap_tallyfy.records.contract import CONTRACT
 from tests.lists import FAMILIES, PATHS, STREAMS, emitted, sync
 
 if TYPE_CHECKING:

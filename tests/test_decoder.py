@@ -11,7 +11,7 @@ import pytest
 
 from sandbox import Behaviour, Sandbox
 from sandbox.lists import rendered
-from tap_tallyfy.decoder import RecordDecoder
+from tap_tallyfy.records.decoder import RecordDecoder
 from tap_tallyfy.tap import TapTallyfy
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def both(short: Counting, row: bytes) -> tuple[Row, int]:
 
 @pytest.mark.parametrize("date_format", ["ms", "z", "offset"])
 @pytest.mark.parametrize("empty_as_list", [False, True])
-def test_records_of_the_sandbox_go_the_short_way(date_format: str, empty_as_list: bool) -> None:  # noqa: FBT001
+def test_records_of_the_sandbox_go_the_short_way(date_format: str, empty_as_list: bool) -> None:
     behaviour = Behaviour(date_format=date_format, empty_object_as_list=empty_as_list)
     short = decoder()
     for record in Sandbox(runs=200, seed=5).collections["runs"].records.values():
@@ -178,7 +178,7 @@ def test_no_end_of_new_fields_is_borne() -> None:
         ("checklist", "null", None),
     ],
 )
-def test_related_data_is_unwrapped_the_short_way(name: str, value: str, expected: Any, wrapped: bool) -> None:  # noqa: FBT001
+def test_related_data_is_unwrapped_the_short_way(name: str, value: str, expected: Any, wrapped: bool) -> None:
     short = decoder("tags", "checklist")
     record, long = both(short, with_field(name, f'{{"data":{value}}}' if wrapped else value))
     assert record[name] == expected

@@ -14,9 +14,9 @@ import pytest
 import requests
 
 from sandbox import Behaviour, Fault, Sandbox
-from tap_tallyfy.client import MAX_TRIES
-from tap_tallyfy.errors import cause
-from tap_tallyfy.pace import DEFAULT_WAIT, Pace
+from tap_tallyfy.api.client import MAX_TRIES
+from tap_tallyfy.api.errors import cause
+from tap_tallyfy.api.rate_limit import DEFAULT_WAIT, Pace
 from tests.tap import Result, run_tap
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def test_a_refusal_fails_at_once(account: Sandbox, status: int, body: bytes, wor
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_an_order_that_the_api_refuses_is_done_without(account: Sandbox, named: bool) -> None:  # noqa: FBT001
+def test_an_order_that_the_api_refuses_is_done_without(account: Sandbox, named: bool) -> None:
     """The user has set no order, so it must be no error of the user's."""
     account.behaviour.refused = frozenset({"sort"})
     if not named:

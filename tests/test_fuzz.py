@@ -17,9 +17,9 @@ from jsonschema import Draft202012Validator, FormatChecker
 from singer_sdk.exceptions import SingerSDKError
 
 from sandbox import Behaviour, Fault, Sandbox
-from tap_tallyfy import client
-from tap_tallyfy.contract import CONTRACT
-from tap_tallyfy.output import LineWriter
+from tap_tallyfy.api import client
+from tap_tallyfy.records.contract import CONTRACT
+from tap_tallyfy.singer.writer import LineWriter
 from tap_tallyfy.streams import RunsStream
 from tap_tallyfy.tap import TapTallyfy
 from tests.tap import run_tap, settings_for

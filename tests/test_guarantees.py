@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,23 +17,20 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from tap_tallyfy import readings
-from tap_tallyfy.evidence import SortEvidence
-from tap_tallyfy.paginator import ListPaginator, Order
+from tap_tallyfy.reading import repeated as readings
+from tap_tallyfy.reading.paginator import ListPaginator, Order
+from tap_tallyfy.reading.seen import SortEvidence
+from tap_tallyfy.reading.walk import Walk
 from tap_tallyfy.streams import RunsStream, TagsStream, TasksStream
-from tap_tallyfy.walk import Walk
 from tests.model import Server, Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tap_tallyfy.page import Page
-    from tap_tallyfy.stream import ListStream
+    from tap_tallyfy.reading.page import Page
+    from tap_tallyfy.singer.list_stream import ListStream
 
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from typing_extensions import override
 
 MOST_REQUESTS = 6000
 #: How many more worlds to look at than a test run does.
@@ -123,7 +119,7 @@ class Guarantees(RuleBasedStateMachine):
         self.sync(most=2, changes=10, faulty=False)
 
     @rule(most=st.integers(0, 4), changes=st.sampled_from([3, 10, 60]), faulty=st.sampled_from([False, False, True]))
-    def sync(self, most: int, changes: int, faulty: bool) -> None:  # noqa: FBT001
+    def sync(self, most: int, changes: int, faulty: bool) -> None:
         """Sync while people work and, perhaps, the API fails for good."""
         server, warehouse = self.server, self.warehouse
         server.requests, left = 0, [changes]

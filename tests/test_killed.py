@@ -50,7 +50,7 @@ def unbuffered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @contextmanager
-def tap(  # noqa: PLR0913 - each by name
+def tap(
     folder: Path,
     sandbox: Sandbox,
     *,

@@ -313,7 +313,7 @@ def measured(sandbox: Sandbox, folder: Path) -> tuple[int, dict[str, int]]:
 
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["all shown", "completed hidden"])
-def test_what_changed_is_written_and_nothing_else(sandbox: Sandbox, hidden: bool) -> None:  # noqa: FBT001
+def test_what_changed_is_written_and_nothing_else(sandbox: Sandbox, hidden: bool) -> None:
     sandbox.behaviour = Behaviour(
         comment_moves_task=False, archive_moves_tasks=False, hide_completed_tasks=hidden, task_sort="created_at"
     )

@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from singer_sdk.singerlib.messages import RecordMessage, StateMessage
+from typing_extensions import override
 
-from tap_tallyfy.output import LineWriter, OutputError
+from tap_tallyfy.singer.writer import LineWriter, OutputError
 from tap_tallyfy.tap import TapTallyfy
 from tests.lists import catalog, sync
 from tests.tap import settings_for
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from itertools import pairwise
 import pytest
 
 from sandbox import Behaviour, Sandbox
-from tap_tallyfy.client import MAX_REFUSALS
-from tap_tallyfy.pace import DEFAULT_WAIT, LONGEST_WAIT, Pace
+from tap_tallyfy.api.client import MAX_REFUSALS
+from tap_tallyfy.api.rate_limit import DEFAULT_WAIT, LONGEST_WAIT, Pace
 from tests.tap import run_tap
 
 REQUESTS = 2000

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sandbox import Behaviour, Sandbox
-from tap_tallyfy.page import Page, Pagination, UnreadableError, Window
-from tap_tallyfy.paginator import ListPaginator, Order
+from tap_tallyfy.reading.page import Page, Pagination, UnreadableError, Window
+from tap_tallyfy.reading.paginator import ListPaginator, Order
 from tests.tap import run_tap
 
 ORDER = Order("-created_at", "created_at")
@@ -57,7 +57,7 @@ def cut(window: Window, rows: list[Row]) -> Page:
         ({"per_page": 10}, False),
     ],
 )
-def test_whether_the_api_says_that_a_list_goes_on(pagination: dict[str, Any], more: bool) -> None:  # noqa: FBT001
+def test_whether_the_api_says_that_a_list_goes_on(pagination: dict[str, Any], more: bool) -> None:
     assert page(Window(1, 10), [row(n) for n in range(10)], **pagination).goes_on is more
 
 
@@ -121,7 +121,7 @@ def test_numbers_are_read_with_care(value: object, number: int | None) -> None:
         (55, {"links": NEXT}, 55, False),
     ],
 )
-def test_the_first_page(count: int, pagination: dict[str, Any], size: int, last: bool) -> None:  # noqa: FBT001
+def test_the_first_page(count: int, pagination: dict[str, Any], size: int, last: bool) -> None:
     first = page(Window(1, 100), [row(n) for n in range(count)], **pagination)
     assert first.size_shown(100) == size
     assert first.is_last(size) is last

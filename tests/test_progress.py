@@ -33,7 +33,8 @@ TALKATIVE = (
     sys.executable,
     "-c",
     """
-from tap_tallyfy import progress, streams, tap
+from tap_tallyfy.singer import progress
+from tap_tallyfy import streams, tap
 progress._SECONDS_BETWEEN_LINES = 0
 tap.TapTallyfy.stream_types = (streams.RunsStream,)
 tap.TapTallyfy.cli()

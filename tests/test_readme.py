@@ -19,8 +19,8 @@ import pytest
 import yaml
 
 from sandbox import Sandbox
-from tap_tallyfy.contract import CONTRACT
-from tap_tallyfy.stream import ListStream
+from tap_tallyfy.records.contract import CONTRACT
+from tap_tallyfy.singer.list_stream import ListStream
 from tap_tallyfy.tap import TapTallyfy
 from tests.pages import DOCS, PAGES, README, blocks, text_of
 from tests.tap import ROOT, TAP, environment, run_command, run_tap

@@ -376,7 +376,7 @@ def test_the_format_of_dates(sandbox: Sandbox, date_format: str, tail: str) -> N
 )
 @pytest.mark.parametrize("sign", ["", "-"])
 @pytest.mark.parametrize("parameter", ["sort", "sort_by"])
-def test_the_order_asked_for_is_honoured_or_not(  # noqa: PLR0913, PLR0917
+def test_the_order_asked_for_is_honoured_or_not(
     sandbox: Sandbox, version: str, sort: str, honoured: str | None, sign: str, parameter: str
 ) -> None:
     sandbox.behaviour = Behaviour(sort=version, default_order="id")

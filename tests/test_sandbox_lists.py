@@ -539,7 +539,7 @@ ORDERS: list[tuple[str, Json, str, bool]] = [
 
 
 @pytest.mark.parametrize(("name", "query", "field", "descends"), ORDERS)
-def test_the_order_of_a_list(company: Sandbox, name: str, query: Json, field: str, descends: bool) -> None:  # noqa: FBT001
+def test_the_order_of_a_list(company: Sandbox, name: str, query: Json, field: str, descends: bool) -> None:
     values = [record[field] for record in data(company, name, **query)]
     assert len(set(values)) > 1
     values = ["" if value is None else value for value in values]
@@ -727,7 +727,7 @@ def test_completing_tasks_completes_the_process(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("moves", [True, False])
-def test_a_comment_moves_its_task_or_not(sandbox: Sandbox, moves: bool) -> None:  # noqa: FBT001
+def test_a_comment_moves_its_task_or_not(sandbox: Sandbox, moves: bool) -> None:
     sandbox.behaviour.comment_moves_task = moves
     task = body(sandbox, "tasks", status="inprogress")["data"][0]
     made = sandbox.account.comment(task["id"], "<p>Where is it?</p>", author=1007, label="problem")

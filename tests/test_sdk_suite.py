@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from singer_sdk.testing import get_tap_test_class
 
 from sandbox import Behaviour, Sandbox
-from tap_tallyfy.contract import CONTRACT, EXTRA
+from tap_tallyfy.records.contract import CONTRACT, EXTRA
 from tap_tallyfy.streams import STREAMS
 from tap_tallyfy.tap import TapTallyfy
 from tests.tap import run_command, run_tap, settings_for
@@ -159,7 +159,7 @@ def test_related_data_has_columns_only_if_it_is_asked_for(tmp_path: Any) -> None
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
-def test_related_data_arrives_unwrapped(wrapped: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_related_data_arrives_unwrapped(wrapped: bool) -> None:
     with Sandbox(runs=40, seed=3, behaviour=Behaviour(wrapped=wrapped)) as sandbox:
         result = run_tap(sandbox, runs={"with": RELATED})
         assert result.code == 0, result.stderr

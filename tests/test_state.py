@@ -123,7 +123,7 @@ def test_a_state_may_hold_anything_as_its_start_date(sandbox: Sandbox, start_dat
 
 
 @pytest.mark.parametrize("tells", [True, False])
-def test_a_run_dated_in_the_future_hides_no_change(tells: bool) -> None:  # noqa: FBT001
+def test_a_run_dated_in_the_future_hides_no_change(tells: bool) -> None:
     """Without the server's clock, the newest date on the first page must stand in for it."""
     with Sandbox(runs=300, seed=3, behaviour=Behaviour(date_header=tells)) as sandbox:
         sandbox.create(last_updated="2057-09-09T00:00:00.000Z")
@@ -163,7 +163,7 @@ def test_a_full_sync_costs_its_pages_and_a_few_requests(runs: int, change_every:
 
 
 @pytest.mark.parametrize("archived", [False, True])
-def test_a_list_of_one_page_costs_one_request(archived: bool) -> None:  # noqa: FBT001
+def test_a_list_of_one_page_costs_one_request(archived: bool) -> None:
     with Sandbox(runs=80, seed=3) as sandbox:
         active, gone = lists_of(sandbox)
         assert active < 100 > gone > 0

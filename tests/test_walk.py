@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from tap_tallyfy.evidence import Seen
-from tap_tallyfy.page import Page, Pagination, Window
-from tap_tallyfy.paginator import Order
-from tap_tallyfy.walk import Walk
+from tap_tallyfy.reading.page import Page, Pagination, Window
+from tap_tallyfy.reading.paginator import Order
+from tap_tallyfy.reading.seen import Seen
+from tap_tallyfy.reading.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,26 +15,22 @@ from singer_sdk.exceptions import FatalSyncError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.singerlib.messages import ActivateVersionMessage
+from typing_extensions import override
 
-from tap_tallyfy.contract import ORG_ID
-from tap_tallyfy.counter import RowCounter
-from tap_tallyfy.errors import EXPECTED, explain
-from tap_tallyfy.output import LineWriter
-from tap_tallyfy.records import Misfit, date_time, date_time_or_none, earlier, lies_in_the_future, second
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from tap_tallyfy.api.errors import EXPECTED, explain
+from tap_tallyfy.dates import ConversionError, date_time, date_time_or_none, earlier, lies_in_the_future, second
+from tap_tallyfy.records.contract import ORG_ID
+from tap_tallyfy.singer.counter import RowCounter
+from tap_tallyfy.singer.writer import LineWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from singer_sdk.helpers.types import Context
 
-    from tap_tallyfy.errors import RefusedListError
-    from tap_tallyfy.family import Family
-    from tap_tallyfy.page import Record
+    from tap_tallyfy.api.errors import RefusedListError
+    from tap_tallyfy.reading.page import Record
+    from tap_tallyfy.singer.shared_reading import Family
 
 #: Settings under a list's name that are no query parameters of that meaning, or do not change which records match.
 _NO_FILTERS = frozenset({"archived", "sort", "without_pagination"})
@@ -144,7 +140,7 @@ class Member(Stream):
             return ""
         try:
             return date_time(state.get("replication_key_value")) or ""
-        except Misfit:
+        except ConversionError:
             msg = f"The bookmark of '{self.name}' in the state is no date-time; remove it to start over."
             raise FatalSyncError(msg) from None
 

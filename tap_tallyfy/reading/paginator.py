@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from tap_tallyfy.page import UnreadableError, Window
-from tap_tallyfy.records import second
+from tap_tallyfy.dates import second
+from tap_tallyfy.reading.page import UnreadableError, Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tap_tallyfy.page import Page
+    from tap_tallyfy.reading.page import Page
 
     Record = dict[str, Any]
 

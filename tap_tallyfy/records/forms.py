@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tap_tallyfy.contract import EXTRA
-from tap_tallyfy.credentials import without_credentials
+from tap_tallyfy.records.contract import EXTRA
+from tap_tallyfy.records.redact import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tap_tallyfy.contract import EXTRA
+from tap_tallyfy.records.contract import EXTRA
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jsonschema import Draft202012Validator
 from singer_sdk.exceptions import AbortedSyncFailedException, FatalAPIError, FatalSyncError
-from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
+from typing_extensions import override
 
-from tap_tallyfy import errors
-from tap_tallyfy.contract import CONTRACT, ORG_ID, RecordSchema
-from tap_tallyfy.credentials import may_hold_credentials, record_without_credentials
-from tap_tallyfy.decoder import RecordDecoder
-from tap_tallyfy.errors import RefusedFilterError
-from tap_tallyfy.evidence import Seen, SortEvidence
-from tap_tallyfy.family import Family
-from tap_tallyfy.member import Member
-from tap_tallyfy.page import UnreadableError, Window
-from tap_tallyfy.paginator import Order
-from tap_tallyfy.records import earlier, json_type, second
-from tap_tallyfy.source import DEFAULT, Listing, ListSource, is_archived
-from tap_tallyfy.walk import Walk
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from tap_tallyfy.api import errors
+from tap_tallyfy.api.errors import RefusedFilterError
+from tap_tallyfy.api.listing import DEFAULT, Listing, ListSource, is_archived
+from tap_tallyfy.dates import earlier, second
+from tap_tallyfy.reading.page import UnreadableError, Window
+from tap_tallyfy.reading.paginator import Order
+from tap_tallyfy.reading.seen import Seen, SortEvidence
+from tap_tallyfy.reading.walk import Walk
+from tap_tallyfy.records.contract import CONTRACT, ORG_ID, RecordSchema
+from tap_tallyfy.records.decoder import RecordDecoder
+from tap_tallyfy.records.normalise import json_type
+from tap_tallyfy.records.redact import may_hold_credentials, record_without_credentials
+from tap_tallyfy.singer.base import Member
+from tap_tallyfy.singer.shared_reading import Family
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,9 +33,9 @@ if TYPE_CHECKING:
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Auth, Context
 
-    from tap_tallyfy.client import Client
-    from tap_tallyfy.page import Page, Record
-    from tap_tallyfy.progress import Progress
+    from tap_tallyfy.api.client import Client
+    from tap_tallyfy.reading.page import Page, Record
+    from tap_tallyfy.singer.progress import Progress
 
 _REPORTED = 10
 #: How many records are held against the contract: checking one costs more than reading it.
@@ -444,17 +439,7 @@ class ListStream(Member, RESTStream[Window]):
             wrapped=(*self._asked_with, *self.wrapped),
             arrays_of_one=CONTRACT.arrays_of_one(self.path),
             unwanted=[path[1] for path, wanted in self.mask.items() if len(path) == _TOP_LEVEL and not wanted],
-            as_sent=self._as_sent,
         )
-
-    @property
-    def _as_sent(self) -> bool:
-        """Whether nothing looks inside nested objects: no selection there, no stream map, flattening or batch file."""
-        # A stream that no catalog knows has no maps.
-        maps = self.stream_maps if self.selected else ()
-        as_is = all(type(map_) is SameRecordTransform and not map_.flattening_enabled for map_ in maps)
-        whole = all(selected for breadcrumb, selected in self.mask.items() if len(breadcrumb) > _TOP_LEVEL)
-        return not self.looks_inside and as_is and whole and self.get_batch_config(self.config) is None
 
     # Reports: by path and type, never by value
 

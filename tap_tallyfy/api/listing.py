@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from singer_sdk.exceptions import FatalSyncError, RetriableAPIError
 
-from tap_tallyfy.errors import RefusedFilterError
-from tap_tallyfy.page import Page, Pagination, UnreadableError
+from tap_tallyfy.api.errors import RefusedFilterError
+from tap_tallyfy.reading.page import Page, Pagination, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     import requests
 
-    from tap_tallyfy.page import Record, Window
-    from tap_tallyfy.progress import Progress
-    from tap_tallyfy.stream import ListStream
+    from tap_tallyfy.reading.page import Record, Window
+    from tap_tallyfy.singer.list_stream import ListStream
+    from tap_tallyfy.singer.progress import Progress
 
 
 def is_archived(record: Record) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from tap_tallyfy.contract import EXTRA
+from tap_tallyfy.dates import ConversionError, date_time
+from tap_tallyfy.records.contract import EXTRA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,120 +19,9 @@ if TYPE_CHECKING:
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,9})?", re.ASCII)  # longer exponents no decimal can have
-_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
-_DAY_OF_MONTH = (
-    r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))"
-)
-#: Most date-times: in the form the tap writes, and on no leap day.
-USUAL_DATE_TIME: Final = re.compile(rf"(?!0000)\d{{4}}-{_DAY_OF_MONTH}T{_TIME}:[0-5]\d\.\d{{3}}Z", re.ASCII)
-#: What a date-time of the usual kind may end in behind its seconds; without a zone it is UTC.
-_UTC: Final = frozenset({".000Z", "Z", "+00:00", ".000000Z", ".000+00:00", ""})
-_DATE_TIME = re.compile(
-    rf"(\d{{4}}-\d\d-\d\d)(?:[T ]({_TIME}(?::[0-5]\d)?)(?:\.(\d+))?)?\s?(Z|[+-]\d\d:?\d\d)?", re.ASCII | re.IGNORECASE
-)
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
 #: The largest integer that fits a column of any target.
 LARGEST_INTEGER: Final = 2**63 - 1
-_MILLISECONDS: Final = 3
-#: How much this machine's clock may differ from the API's, in seconds.
-_CLOCKS_DIFFER: Final = 86_400
-
-
-class Misfit(Exception):  # noqa: N818 - no failure: it says that a value goes to `_extra`
-    """A value that cannot be turned into its column's type without loss."""
-
-
-def date_time(value: object) -> str | None:
-    """Return a date-time as the one form the tap writes: UTC, `2025-01-15T10:00:00.000Z`.
-
-    A value without a zone is UTC; digits beyond the milliseconds are kept where there are any; `""` is null.
-
-    Args:
-        value: A date-time as the API writes it: `…T10:00:00.000Z`, `…T10:00:00Z` or `…T10:00:00+00:00` are known.
-
-    Raises:
-        Misfit: If the value is no date-time.
-    """
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise Misfit
-    if value[19:] in _UTC and value[10:11] in {"T", " "}:
-        usual = f"{value[:10]}T{value[11:19]}.000Z"
-        if USUAL_DATE_TIME.fullmatch(usual):
-            return usual
-    if not (match := _DATE_TIME.fullmatch(value)):
-        raise Misfit
-    day, time, fraction, zone = match.groups()
-    zone = "+00:00" if zone in {None, "Z", "z"} else zone
-    zone = zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
-    try:
-        moment = datetime.fromisoformat(f"{day}T{time or '00:00'}{zone}").astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        raise Misfit from None
-    digits = (fraction or "").rstrip("0").ljust(_MILLISECONDS, "0")
-    return f"{moment.replace(tzinfo=None).isoformat()}.{digits}Z"
-
-
-def date_time_or_none(value: object) -> str | None:
-    """Return a date-time as the one form the tap writes, or None for anything else.
-
-    Args:
-        value: Any JSON.
-    """
-    try:
-        return date_time(value)
-    except Misfit:
-        return None
-
-
-def second(value: str | None) -> str:
-    """Return a date-time to the second, which is what the API dates changes to, comparable as text; `""` for none.
-
-    Args:
-        value: A date-time in the form the tap writes, or None.
-    """
-    return (value or "")[: len("2025-01-15T10:00:00")]
-
-
-def earlier(value: str | None, seconds: int) -> str:
-    """Return a moment before a date-time, to the second, or `""` for none.
-
-    Args:
-        value: A date-time in the form the tap writes, or None.
-        seconds: How long before.
-    """
-    if not value:
-        return ""
-    try:
-        return (datetime.fromisoformat(second(value)) - timedelta(seconds=seconds)).isoformat()
-    except OverflowError:  # before all time
-        return ""
-
-
-def now() -> str:
-    """Return the time by this machine's clock, in the form the tap writes date-times."""
-    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}.000Z"
-
-
-def lies_in_the_future(value: str | None) -> bool:
-    """Return whether a date-time is still to come, whatever may be wrong with a clock.
-
-    Args:
-        value: A date-time in the form the tap writes, or None.
-    """
-    return earlier(value, _CLOCKS_DIFFER) > now()
-
-
-def newest(records: Iterable[Record], limit: str) -> str:
-    """Return when the latest of some records changed, or came to be, that is not beyond a limit, or `""`.
-
-    Args:
-        records: Normalised records.
-        limit: A date-time in the form the tap writes.
-    """
-    dates = (record.get("last_updated") or record.get("created_at") or "" for record in records)
-    return max((date for date in dates if date <= limit), default="")
 
 
 def _string(value: object) -> str | None:
@@ -140,7 +29,7 @@ def _string(value: object) -> str | None:
         return value
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         return str(value)
-    raise Misfit
+    raise ConversionError
 
 
 def _integer(value: object) -> int | None:
@@ -151,7 +40,7 @@ def _integer(value: object) -> int | None:
     elif isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 19 and value == int(value):  # noqa: PLR2004
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not -LARGEST_INTEGER - 1 <= value <= LARGEST_INTEGER:
-        raise Misfit
+        raise ConversionError
     return value
 
 
@@ -162,7 +51,7 @@ def number(value: object) -> int | Decimal | None:
         value: What the API sent; a string of digits is a number.
 
     Raises:
-        Misfit: If it is none, or too large for a double.
+        ConversionError: If it is none, or too large for a double.
     """
     if value is None or value == "":
         return None
@@ -170,7 +59,7 @@ def number(value: object) -> int | Decimal | None:
         value = Decimal(value)
     # A double is what targets hold it in; what overflows one fits no column.
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not math.isfinite(_as_float(value)):
-        raise Misfit
+        raise ConversionError
     return value
 
 
@@ -188,7 +77,7 @@ def _boolean(value: object) -> bool | None:
         return value
     if isinstance(value, (int, str)) and (known := _BOOLEANS.get(str(value).lower())) is not None:
         return known
-    raise Misfit
+    raise ConversionError
 
 
 def free_object(value: object) -> dict[str, Any] | None:
@@ -198,13 +87,13 @@ def free_object(value: object) -> dict[str, Any] | None:
         value: What the API sent.
 
     Raises:
-        Misfit: If it is none.
+        ConversionError: If it is none.
     """
     if value == []:  # PHP writes an empty object as an empty list
         return {}
     if value is None or isinstance(value, dict):
         return value
-    raise Misfit
+    raise ConversionError
 
 
 def inside(value: object) -> object:
@@ -225,7 +114,7 @@ def _array(convert_item: Convert | None) -> Convert:
             return []
         value = inside(value)
         if not isinstance(value, list):
-            raise Misfit
+            raise ConversionError
         return value if convert_item is None else [convert_item(item) for item in value]
 
     return convert
@@ -249,9 +138,9 @@ def _either(converters: Mapping[str, Convert | None]) -> Convert:
         for kind in sorted(converters, key=lambda kind: kind != came_as):
             if kind == "object" != came_as:
                 continue  # among others, an empty list is no empty object
-            with suppress(Misfit):
+            with suppress(ConversionError):
                 return converter(value) if (converter := converters[kind]) else value
-        raise Misfit
+        raise ConversionError
 
     return convert
 
@@ -266,7 +155,7 @@ def _required(convert: Convert) -> Convert:
     def convert_required(value: object) -> Any:  # noqa: ANN401
         converted = convert(value)
         if converted is None:
-            raise Misfit
+            raise ConversionError
         return converted
 
     return convert_required
@@ -352,7 +241,7 @@ class Normaliser:
             else:
                 try:
                     record[name] = convert(value)
-                except Misfit:
+                except ConversionError:
                     record[name] = None
                     if name not in self._unwanted:
                         self.misfits[name] = json_type(value)
@@ -368,7 +257,7 @@ class Normaliser:
             value: What the API sent for the property.
 
         Raises:
-            Misfit: If the value is no object or a part of it does not fit.
+            ConversionError: If the value is no object or a part of it does not fit.
         """
         value = free_object(value)
         if not value:

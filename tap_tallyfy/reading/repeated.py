@@ -9,14 +9,14 @@ from __future__ import annotations
 from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tap_tallyfy.page import UnreadableError, Window
-from tap_tallyfy.paginator import TOP
+from tap_tallyfy.reading.page import UnreadableError, Window
+from tap_tallyfy.reading.paginator import TOP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from tap_tallyfy.page import Page, Record, Source
-    from tap_tallyfy.paginator import Order
+    from tap_tallyfy.reading.page import Page, Record, Source
+    from tap_tallyfy.reading.paginator import Order
 
     Identity = Callable[[Record], int | str]
 
@@ -96,7 +96,7 @@ def of_everything(source: Source, identity: Identity, size: int) -> Generator[Pa
     return None
 
 
-def of_a_tie(  # noqa: PLR0913, PLR0917 - what a reading depends on
+def of_a_tie(
     source: Source, identity: Identity, order: Order, key: str, number: int, size: int
 ) -> Generator[Page, None, Reading | None]:
     """Yield the pages that hold the records of one key, and return what these were, or None if the list moved.

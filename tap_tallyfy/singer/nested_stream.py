@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tap_tallyfy.contract import CONTRACT, RecordSchema
-from tap_tallyfy.credentials import record_without_credentials
-from tap_tallyfy.member import Member
-from tap_tallyfy.records import Normaliser
+from typing_extensions import override
 
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from tap_tallyfy.records.contract import CONTRACT, RecordSchema
+from tap_tallyfy.records.normalise import Normaliser
+from tap_tallyfy.records.redact import record_without_credentials
+from tap_tallyfy.singer.base import Member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,8 +18,8 @@ if TYPE_CHECKING:
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
 
-    from tap_tallyfy.page import Record
-    from tap_tallyfy.stream import ListStream
+    from tap_tallyfy.reading.page import Record
+    from tap_tallyfy.singer.list_stream import ListStream
 
 
 class RowStream(Member):

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from singer_sdk.exceptions import AbortedSyncFailedException
 
-from tap_tallyfy import deletions
-from tap_tallyfy.errors import RefusedListError
+from tap_tallyfy.api.errors import RefusedListError
+from tap_tallyfy.singer import deletions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from singer_sdk.helpers.types import Context
 
-    from tap_tallyfy.member import Member
-    from tap_tallyfy.page import Record
-    from tap_tallyfy.stream import ListStream
+    from tap_tallyfy.reading.page import Record
+    from tap_tallyfy.singer.base import Member
+    from tap_tallyfy.singer.list_stream import ListStream
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)

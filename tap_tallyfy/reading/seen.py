@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tap_tallyfy.records import earlier, newest, now, second
+from tap_tallyfy.dates import earlier, newest, now, second
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tap_tallyfy.page import Page
+    from tap_tallyfy.reading.page import Page
 
     Record = dict[str, Any]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tap_tallyfy.answers import items_of, sent
-from tap_tallyfy.records import date_time_or_none
+from tap_tallyfy.dates import date_time_or_none
+from tap_tallyfy.records.forms import items_of, sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Context
 
-    from tap_tallyfy.member import Member
+    from tap_tallyfy.singer.base import Member
 
 #: The part of a list that must have been left since it was last read completely; a token that sees less is likelier.
 _LEAST_LEFT: Final = 0.5

@@ -14,8 +14,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
-from tap_tallyfy.contract import EXTRA
-from tap_tallyfy.records import LARGEST_INTEGER, USUAL_DATE_TIME, Misfit, Normaliser, date_time, inside, number
+from tap_tallyfy.dates import USUAL_DATE_TIME, ConversionError, date_time
+from tap_tallyfy.records.contract import EXTRA
+from tap_tallyfy.records.normalise import LARGEST_INTEGER, Normaliser, inside, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +33,7 @@ _SCALARS: Final[Mapping[str, Any]] = {"string": str, "integer": _Integer, "numbe
 #: Names that the fields of a struct can have.
 _NAMEABLE: Final = re.compile(r'[^\\"\x00-\x1f]*')
 _is_usual: Final = USUAL_DATE_TIME.fullmatch
-_NOT_TYPED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError, Misfit)
+_NOT_TYPED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError, ConversionError)
 
 
 class _Envelope(msgspec.Struct):
@@ -181,7 +182,7 @@ class _Typed:
 
         Raises:
             msgspec.DecodeError: If a value is of another type.
-            Misfit: If it is none that its column can hold.
+            ConversionError: If it is none that its column can hold.
         """
         values = zip(self._names, astuple(self._decoder.decode(raw)), strict=True)
         record: Record = {name: value for name, value in values if value is not UNSET}

@@ -12,7 +12,7 @@ import msgspec
 import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SingerSDKError
 
-from tap_tallyfy.output import OutputError
+from tap_tallyfy.singer.writer import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from singer_sdk.exceptions import FatalSyncError
 
-from tap_tallyfy import readings
-from tap_tallyfy.page import UnreadableError, Window
-from tap_tallyfy.paginator import BOTTOM, ListPaginator
+from tap_tallyfy.reading import repeated as readings
+from tap_tallyfy.reading.page import UnreadableError, Window
+from tap_tallyfy.reading.paginator import BOTTOM, ListPaginator
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
-    from tap_tallyfy.evidence import Seen, SortEvidence
-    from tap_tallyfy.page import Page, Source
-    from tap_tallyfy.paginator import Order
+    from tap_tallyfy.reading.page import Page, Source
+    from tap_tallyfy.reading.paginator import Order
+    from tap_tallyfy.reading.seen import Seen, SortEvidence
 
     Record = dict[str, Any]
 

@@ -7,12 +7,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tap_tallyfy.terminal import LiveLine
+from tap_tallyfy.singer.terminal import LiveLine
 
 if TYPE_CHECKING:
-    from tap_tallyfy.evidence import Seen
-    from tap_tallyfy.pace import Pace
-    from tap_tallyfy.page import Page
+    from tap_tallyfy.api.rate_limit import Pace
+    from tap_tallyfy.reading.page import Page
+    from tap_tallyfy.reading.seen import Seen
 
 _SECONDS_BETWEEN_LINES: Final = 10.0
 _SECONDS_BETWEEN_DRAWINGS: Final = 0.1

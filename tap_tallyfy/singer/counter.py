@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 from singer_sdk import metrics
-
-if sys.version_info >= (3, 12):
-    from typing import Self, override
-else:
-    from typing_extensions import Self, override
+from typing_extensions import Self, override
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from tap_tallyfy.progress import Progress
+    from tap_tallyfy.singer.progress import Progress
 
 #: How many rows go by before progress is looked at, since a look costs more than a row.
 _ROWS_BETWEEN_LOOKS: Final = 1000

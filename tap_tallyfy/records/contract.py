@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from singer_sdk.schema.source import OpenAPISchema, StreamSchema
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from singer_sdk import Stream
@@ -30,7 +25,7 @@ _EXTRA_COLUMN: Final = {
     "additionalProperties": True,
 }
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parents[1]
 # In a wheel the folder lies inside the package, in a checkout beside it.
 _SCHEMAS = next(folder for folder in (_HERE / "schemas", _HERE.parent / "schemas") if folder.is_dir())
 

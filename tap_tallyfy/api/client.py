@@ -17,10 +17,10 @@ import requests
 from requests.adapters import HTTPAdapter
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
-from tap_tallyfy.auth import ClientCredentialsAuthenticator, authenticator_for
-from tap_tallyfy.errors import cause
-from tap_tallyfy.pace import Pace
-from tap_tallyfy.progress import Progress
+from tap_tallyfy.api.auth import ClientCredentialsAuthenticator, authenticator_for
+from tap_tallyfy.api.errors import cause
+from tap_tallyfy.api.rate_limit import Pace
+from tap_tallyfy.singer.progress import Progress
 
 if TYPE_CHECKING:
     import logging

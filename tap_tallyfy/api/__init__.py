@@ -1,0 +1,1 @@
+"""Sends requests to Tallyfy's HTTP API; knows no Singer."""

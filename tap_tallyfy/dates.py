@@ -1,0 +1,124 @@
+"""Date-times in the one form the tap writes, and the arithmetic on them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Record = dict[str, Any]
+
+_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
+_DAY_OF_MONTH = (
+    r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))"
+)
+#: Most date-times: in the form the tap writes, and on no leap day.
+USUAL_DATE_TIME: Final = re.compile(rf"(?!0000)\d{{4}}-{_DAY_OF_MONTH}T{_TIME}:[0-5]\d\.\d{{3}}Z", re.ASCII)
+#: What a date-time of the usual kind may end in behind its seconds; without a zone it is UTC.
+_UTC: Final = frozenset({".000Z", "Z", "+00:00", ".000000Z", ".000+00:00", ""})
+_DATE_TIME = re.compile(
+    rf"(\d{{4}}-\d\d-\d\d)(?:[T ]({_TIME}(?::[0-5]\d)?)(?:\.(\d+))?)?\s?(Z|[+-]\d\d:?\d\d)?", re.ASCII | re.IGNORECASE
+)
+_MILLISECONDS: Final = 3
+#: How much this machine's clock may differ from the API's, in seconds.
+_CLOCKS_DIFFER: Final = 86_400
+
+
+class ConversionError(Exception):
+    """A value that cannot be turned into its column's type without loss."""
+
+
+def date_time(value: object) -> str | None:
+    """Return a date-time as the one form the tap writes: UTC, `2025-01-15T10:00:00.000Z`.
+
+    A value without a zone is UTC; digits beyond the milliseconds are kept where there are any; `""` is null.
+
+    Args:
+        value: A date-time as the API writes it: `…T10:00:00.000Z`, `…T10:00:00Z` or `…T10:00:00+00:00` are known.
+
+    Raises:
+        ConversionError: If the value is no date-time.
+    """
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ConversionError
+    if value[19:] in _UTC and value[10:11] in {"T", " "}:
+        usual = f"{value[:10]}T{value[11:19]}.000Z"
+        if USUAL_DATE_TIME.fullmatch(usual):
+            return usual
+    if not (match := _DATE_TIME.fullmatch(value)):
+        raise ConversionError
+    day, time, fraction, zone = match.groups()
+    zone = "+00:00" if zone in {None, "Z", "z"} else zone
+    zone = zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
+    try:
+        moment = datetime.fromisoformat(f"{day}T{time or '00:00'}{zone}").astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        raise ConversionError from None
+    digits = (fraction or "").rstrip("0").ljust(_MILLISECONDS, "0")
+    return f"{moment.replace(tzinfo=None).isoformat()}.{digits}Z"
+
+
+def date_time_or_none(value: object) -> str | None:
+    """Return a date-time as the one form the tap writes, or None for anything else.
+
+    Args:
+        value: Any JSON.
+    """
+    try:
+        return date_time(value)
+    except ConversionError:
+        return None
+
+
+def second(value: str | None) -> str:
+    """Return a date-time to the second, which is what the API dates changes to, comparable as text; `""` for none.
+
+    Args:
+        value: A date-time in the form the tap writes, or None.
+    """
+    return (value or "")[: len("2025-01-15T10:00:00")]
+
+
+def earlier(value: str | None, seconds: int) -> str:
+    """Return a moment before a date-time, to the second, or `""` for none.
+
+    Args:
+        value: A date-time in the form the tap writes, or None.
+        seconds: How long before.
+    """
+    if not value:
+        return ""
+    try:
+        return (datetime.fromisoformat(second(value)) - timedelta(seconds=seconds)).isoformat()
+    except OverflowError:  # before all time
+        return ""
+
+
+def now() -> str:
+    """Return the time by this machine's clock, in the form the tap writes date-times."""
+    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}.000Z"
+
+
+def lies_in_the_future(value: str | None) -> bool:
+    """Return whether a date-time is still to come, whatever may be wrong with a clock.
+
+    Args:
+        value: A date-time in the form the tap writes, or None.
+    """
+    return earlier(value, _CLOCKS_DIFFER) > now()
+
+
+def newest(records: Iterable[Record], limit: str) -> str:
+    """Return when the latest of some records changed, or came to be, that is not beyond a limit, or `""`.
+
+    Args:
+        records: Normalised records.
+        limit: A date-time in the form the tap writes.
+    """
+    dates = (record.get("last_updated") or record.get("created_at") or "" for record in records)
+    return max((date for date in dates if date <= limit), default="")

@@ -1,0 +1,1 @@
+"""Turns lists into Singer streams; knows the SDK."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tap_tallyfy.api.client import Client
     from tap_tallyfy.reading.page import Record
+    from tap_tallyfy.singer.progress import Progress
 
 #: Tasks and templates know one way to ask for archived ones.
 _ONLY_ARCHIVED: Final = Listing(({"archived": "only"},), archived=True, holds=is_archived)
@@ -197,14 +198,14 @@ class FoldersStream(ListStream):
     whole_first = True
     decided = frozenset({"folder_type", "pagination", "parent_id", "sort"})
 
-    def __init__(self, tap: Tap, client: Client) -> None:
+    def __init__(self, tap: Tap, client: Client, progress: Progress) -> None:
         """Make a stream of a tap.
 
         Args:
             tap: The tap.
             client: What sends the requests of all streams.
         """
-        super().__init__(tap, client)
+        super().__init__(tap, client, progress)
         self._latest: dict[str, bytes] = {}
 
     @override

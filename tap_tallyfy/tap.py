@@ -18,9 +18,10 @@ from typing_extensions import override
 
 from tap_tallyfy import settings
 from tap_tallyfy.api.client import Client
-from tap_tallyfy.api.errors import EXPECTED
+from tap_tallyfy.singer.base import EXPECTED
 from tap_tallyfy.singer.list_stream import ListStream
 from tap_tallyfy.singer.nested_stream import RowStream
+from tap_tallyfy.singer.progress import Progress
 from tap_tallyfy.singer.writer import LineWriter
 from tap_tallyfy.streams import STREAMS
 
@@ -111,6 +112,11 @@ class TapTallyfy(Tap):
         """What sends the requests of all streams."""
         return Client(self.config, self.logger)
 
+    @cached_property
+    def progress(self) -> Progress:
+        """Says how far the sync is."""
+        return Progress(self.client.pace, self.logger)
+
     @override
     def setup_mapper(self) -> None:
         # The first hook after the SDK's own check of the settings, and before any stream is made.
@@ -120,7 +126,7 @@ class TapTallyfy(Tap):
 
     @override
     def discover_streams(self) -> Sequence[Member]:
-        lists = {stream: stream(self, self.client) for stream in lists_among(self.stream_types)}
+        lists = {stream: stream(self, self.client, self.progress) for stream in lists_among(self.stream_types)}
         rows = [stream(self, lists[stream.head]) for stream in self.stream_types if issubclass(stream, RowStream)]
         return [*lists.values(), *rows]
 

@@ -20,7 +20,6 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from tap_tallyfy.api.auth import ClientCredentialsAuthenticator, authenticator_for
 from tap_tallyfy.api.errors import cause
 from tap_tallyfy.api.rate_limit import Pace
-from tap_tallyfy.singer.progress import Progress
 
 if TYPE_CHECKING:
     import logging
@@ -50,7 +49,6 @@ class Client:
     Attributes:
         has_answered: Whether the API has let this token read any list.
         pace: The one limiter of the process.
-        progress: Says how far the sync is.
     """
 
     def __init__(self, config: Mapping[str, Any], log: logging.Logger) -> None:
@@ -62,7 +60,6 @@ class Client:
         """
         self.has_answered = False
         self.pace = Pace(config.get("requests_per_minute"), log=log)
-        self.progress = Progress(self.pace, log)
         self._config = config
         self._log = log
 
@@ -75,20 +72,18 @@ class Client:
     def session(self) -> requests.Session:
         """The session, with a connection for every request that may be under way at once."""
         session = requests.Session()
+        session.auth = self.authenticator  # so that no .netrc is consulted
         # Twice: after a change of plan, pages that are no longer wanted may still be under way.
         adapter = HTTPAdapter(pool_maxsize=2 * self._config["concurrency"] + 1)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         return session
 
-    def get(
-        self, prepare: Callable[[], requests.PreparedRequest], understand: Callable[[requests.Response], _Answer]
-    ) -> _Answer:
+    def get(self, request: requests.Request, understand: Callable[[requests.Response], _Answer]) -> _Answer:
         """Return what the API's answer to a request means.
 
         Args:
-            prepare: Builds and signs the request; a retry signs anew, so it never carries a token that was renewed
-                since.
+            request: The request; a retry signs it anew, so it never carries a token that was renewed since.
             understand: Makes something of an answer; raises `RetriableAPIError` if another try may help.
 
         Raises:
@@ -98,7 +93,7 @@ class Client:
         # The SDK's decorator lets `backoff` log whole exceptions, and they show the query: what the user searches for.
         for tries in range(1, MAX_TRIES):
             try:
-                return understand(self._send(prepare))
+                return understand(self._send(request))
             except (RetriableAPIError, *_PASSING) as error:
                 reason = str(error) if isinstance(error, RetriableAPIError) else cause(error)
             wait = _FIRST_WAIT * 2 ** (tries - 1) + random.random()  # noqa: S311 - no secret
@@ -107,7 +102,7 @@ class Client:
             )
             time.sleep(wait)
         try:
-            return understand(self._send(prepare))
+            return understand(self._send(request))
         except requests.RequestException as error:
             path, host = _path(error.request), urlsplit(str(self._config["api_url"])).netloc
             msg = (
@@ -116,20 +111,18 @@ class Client:
             )
             raise FatalAPIError(msg) from None
 
-    def ask(
-        self, prepare: Callable[[], requests.PreparedRequest], understand: Callable[[requests.Response], _Answer]
-    ) -> Future[_Answer]:
+    def ask(self, request: requests.Request, understand: Callable[[requests.Response], _Answer]) -> Future[_Answer]:
         """Do what `get` does in a thread of its own.
 
         Args:
-            prepare: As for `get`; called in that thread.
+            request: As for `get`.
             understand: The same.
         """
         future: Future[_Answer] = Future()
 
         def get() -> None:
             try:
-                future.set_result(self.get(prepare, understand))
+                future.set_result(self.get(request, understand))
             except BaseException as error:  # noqa: BLE001 - raised again where the answer is awaited
                 future.set_exception(error)
 
@@ -137,12 +130,12 @@ class Client:
         threading.Thread(target=get, daemon=True).start()
         return future
 
-    def _send(self, prepare: Callable[[], requests.PreparedRequest]) -> requests.Response:
+    def _send(self, request: requests.Request) -> requests.Response:
         renewed = False
         refusals = 0
         while refusals < MAX_REFUSALS:
-            request = prepare()
-            response = self._paced(request)
+            prepared = self._signed(request)
+            response = self._paced(prepared)
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 self.pace.refused(_retry_after(response))
                 refusals += 1
@@ -154,7 +147,7 @@ class Client:
                 and isinstance(signer, ClientCredentialsAuthenticator)
                 and not renewed
             ):
-                signer.discard(request.headers.get("Authorization"))
+                signer.discard(prepared.headers.get("Authorization"))
                 renewed = True
                 continue
             return response
@@ -163,6 +156,9 @@ class Client:
             " lower 'requests_per_minute', or stop other clients of this account."
         )
         raise FatalAPIError(msg)
+
+    def _signed(self, request: requests.Request) -> requests.PreparedRequest:
+        return self.session.prepare_request(request)
 
     def _paced(self, request: requests.PreparedRequest) -> requests.Response:
         self.pace.acquire()

@@ -10,9 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import requests
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SingerSDKError
-
-from tap_tallyfy.singer.writer import OutputError
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 # The last one is for an exponent that no decimal can have.
 _NOT_JSON: Final = (ValueError, RecursionError, InvalidOperation)
-#: What ends a sync with one sentence: the settings, the API, the target or this machine are at fault, not the tap.
-EXPECTED: Final = (SingerSDKError, OutputError, OSError)
 _NO_ENDPOINT: Final = "ENDPOINT_NOT_FOUND"
 
 

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field, replace
-from datetime import timedelta, timezone
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from singer_sdk.exceptions import FatalSyncError, RetriableAPIError
 
 from tap_tallyfy.api.errors import RefusedFilterError
-from tap_tallyfy.reading.page import Page, Pagination, UnreadableError
+from tap_tallyfy.reading.page import UnreadableError
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
     import requests
 
-    from tap_tallyfy.reading.page import Record, Window
-    from tap_tallyfy.singer.list_stream import ListStream
-    from tap_tallyfy.singer.progress import Progress
+    from tap_tallyfy.api.client import Client
+    from tap_tallyfy.api.endpoint import Endpoint
+    from tap_tallyfy.reading.page import Page, Record, Window
 
 
 def is_archived(record: Record) -> bool:
@@ -70,21 +69,27 @@ ARCHIVED: Final = Listing(
 
 
 class ListSource:
-    """One of a stream's lists, as a walk asks for its pages."""
+    """One list of an endpoint, as a walk asks for its pages."""
 
-    def __init__(self, stream: ListStream, listing: Listing, progress: Progress) -> None:
+    def __init__(
+        self, endpoint: Endpoint, client: Client, listing: Listing, on_page: Callable[[Page], None], log: logging.Logger
+    ) -> None:
         """Prepare to read a list.
 
         Args:
-            stream: The stream.
-            listing: Which of its lists.
-            progress: Where to count pages.
+            endpoint: Where the list is.
+            client: What sends requests.
+            listing: Which list of the endpoint.
+            on_page: Called with each page.
+            log: Where to say what is asked for again.
         """
-        self.has_whole = bool(stream.whole_parameters)
-        self._stream = stream
+        self.has_whole = bool(endpoint.unpaginated)
+        self._endpoint = endpoint
+        self._client = client
         self._listing = listing
+        self._on_page = on_page
+        self._log = log
         self._form: Mapping[str, str] | None = None
-        self._progress = progress
 
     def read(self, window: Window) -> Page:
         """Return a page.
@@ -109,7 +114,7 @@ class ListSource:
             window: What to ask for.
         """
         asked = replace(window, parameters=self._form or {})
-        return self._stream.client.ask(partial(self._stream.prepare, asked), self._checked)
+        return self._client.ask(self._endpoint.request(asked), self._endpoint.check)
 
     def arrived(self, answers: Iterable[Future[requests.Response]]) -> Iterable[Future[requests.Response]]:
         """Wait until at least one of several answers is there, and return all that are.
@@ -130,9 +135,9 @@ class ListSource:
             FatalAPIError: If the API refuses, or does not answer after all tries.
         """
         try:
-            return self._noted(self._page(window, answer.result()))
+            return self._noted(self._endpoint.page(window, answer.result()))
         except RetriableAPIError as error:
-            self._stream.logger.warning("Asking for a page again: %s", error)
+            self._log.warning("Asking for a page again: %s", error)
             return self.read(window)
 
     def fetch(self, window: Window) -> Page:
@@ -145,27 +150,18 @@ class ListSource:
             FatalAPIError: If the API refuses, or does not answer after all tries.
             UnreadableError: If it refuses an order, or the whole list in one answer.
         """
-        get = partial(self._stream.client.get, partial(self._stream.prepare, window), partial(self._page, window))
+        get = partial(self._client.get, self._endpoint.request(window), partial(self._endpoint.page, window))
         try:
             page = get()
             # An empty first page of a list that is not empty by its own account is looked at twice.
             return get() if window.page == 1 and not page.count and page.goes_on else page
         except RefusedFilterError as error:
             # What the tap adds of its own to find a way is no filter of the user's.
-            added = self._stream.added_parameters(window)
-            if added & error.fields or (added and not error.fields and not self._stream.filters):
+            added = self._endpoint.added_parameters(window)
+            if added & error.fields or (added and not error.fields and not self._endpoint.params.keys() - {"with"}):
                 msg = f"the API refuses '{', '.join(sorted(added))}'"
                 raise UnreadableError(msg) from None
             raise
-
-    def _checked(self, response: requests.Response) -> requests.Response:
-        self._stream.validate_response(response)
-        return response
-
-    def _page(self, window: Window, response: requests.Response) -> Page:
-        self._stream.validate_response(response)
-        records, meta = self._stream.read_body(response)
-        return Page(window, records, Pagination.read(meta), _server_time(response))
 
     def _understood(self, window: Window) -> Page:
         """Return the first page, asked for in a form that this server understands.
@@ -190,7 +186,7 @@ class ListSource:
             return empty
         if not self._listing.archived:
             raise refusal or UnreadableError
-        name = self._stream.name
+        name = self._endpoint.name
         msg = (
             f"The API ignores or refuses every known filter for archived records of '{name}', so the"
             f" tap cannot read them; set '{name}.archived' to 'exclude' to do without them."
@@ -198,22 +194,6 @@ class ListSource:
         raise FatalSyncError(msg)
 
     def _noted(self, page: Page) -> Page:
-        self._progress.page(page, self)
-        self._stream.client.has_answered = True
+        self._client.has_answered = True
+        self._on_page(page)
         return page
-
-
-def _server_time(response: requests.Response) -> str | None:
-    """Return the server's clock when it can at the earliest have read the list, in the form the tap writes date-times.
-
-    Args:
-        response: An answer; its `Date` header is when the server sent it.
-    """
-    try:
-        moment = parsedate_to_datetime(response.headers["Date"])
-        # A date-time without a zone is UTC, as in HTTP all are.
-        moment = moment.astimezone(timezone.utc) if moment.tzinfo else moment
-        moment -= timedelta(seconds=-(-response.elapsed.total_seconds() // 1))
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return None
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"

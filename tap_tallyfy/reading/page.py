@@ -98,17 +98,19 @@ class Page:
         records: What came, normalised, in the order received.
         pagination: Where the API says it stands.
         server_time: The server's clock when it can at the earliest have read the list, or None where it does not say.
+        keyless: Rows that came besides and have no key.
     """
 
     window: Window
     records: Sequence[Record]
     pagination: Pagination = Pagination()
     server_time: str | None = None
+    keyless: int = 0
 
     @property
     def count(self) -> int:
-        """How many records came."""
-        return len(self.records)
+        """How many rows came."""
+        return len(self.records) + self.keyless
 
     @property
     def goes_on(self) -> bool:

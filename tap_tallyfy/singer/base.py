@@ -7,17 +7,17 @@ import logging
 import sys
 from abc import abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 from singer_sdk import Stream, metrics
-from singer_sdk.exceptions import FatalSyncError
+from singer_sdk.exceptions import FatalSyncError, SingerSDKError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.singerlib.messages import ActivateVersionMessage
 from typing_extensions import override
 
-from tap_tallyfy.api.errors import EXPECTED, explain
+from tap_tallyfy.api.errors import explain
 from tap_tallyfy.dates import ConversionError, date_time, date_time_or_none, earlier, lies_in_the_future, second
 from tap_tallyfy.records.contract import ORG_ID
 from tap_tallyfy.singer.counter import RowCounter
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tap_tallyfy.reading.page import Record
     from tap_tallyfy.singer.shared_reading import Family
 
+#: What ends a sync with one sentence: the settings, the API, the target or this machine are at fault, not the tap.
+EXPECTED: Final = (SingerSDKError, OSError)
 #: Settings under a list's name that are no query parameters of that meaning, or do not change which records match.
 _NO_FILTERS = frozenset({"archived", "sort", "without_pagination"})
 
@@ -198,7 +200,7 @@ class Member(Stream):
     def get_record_counter(
         self, endpoint: str | None = None, log_interval: float = metrics.DEFAULT_LOG_INTERVAL
     ) -> metrics.Counter:
-        return RowCounter(self.name, self.family.head.client.progress)
+        return RowCounter(self.name, self.family.head.progress)
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
@@ -262,7 +264,7 @@ class Member(Stream):
         super().log_sync_costs()
         if isinstance(self._tap.message_writer, LineWriter):
             self._tap.message_writer.flush()  # no state follows the last records where nothing in it has changed
-        self.family.head.client.progress.sum_up()
+        self.family.head.progress.sum_up()
         if self.failure:
             if self is [stream for stream in self._tap.streams.values() if getattr(stream, "failure", "")][-1]:
                 raise FatalSyncError(self.failure)

@@ -7,11 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jsonschema import Draft202012Validator
-from singer_sdk.exceptions import AbortedSyncFailedException, FatalAPIError, FatalSyncError
-from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
+from singer_sdk.exceptions import AbortedSyncFailedException
 from typing_extensions import override
 
-from tap_tallyfy.api import errors
+from tap_tallyfy.api.endpoint import Endpoint
 from tap_tallyfy.api.errors import RefusedFilterError
 from tap_tallyfy.api.listing import DEFAULT, Listing, ListSource, is_archived
 from tap_tallyfy.dates import earlier, second
@@ -22,16 +21,15 @@ from tap_tallyfy.reading.walk import Walk
 from tap_tallyfy.records.contract import CONTRACT, ORG_ID, RecordSchema
 from tap_tallyfy.records.decoder import RecordDecoder
 from tap_tallyfy.records.normalise import json_type
-from tap_tallyfy.records.redact import may_hold_credentials, record_without_credentials
+from tap_tallyfy.records.redact import record_without_credentials
 from tap_tallyfy.singer.base import Member
 from tap_tallyfy.singer.shared_reading import Family
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    import requests
     from singer_sdk import Tap
-    from singer_sdk.helpers.types import Auth, Context
+    from singer_sdk.helpers.types import Context
 
     from tap_tallyfy.api.client import Client
     from tap_tallyfy.reading.page import Page, Record
@@ -44,7 +42,7 @@ _DAY = 86_400
 _TOP_LEVEL = len(("properties", "name"))
 
 
-class ListStream(Member, RESTStream[Window]):
+class ListStream(Member):
     """A stream over one list endpoint.
 
     A subclass is a declaration: its name, its path in the contract, and what sets its list apart.
@@ -89,14 +87,16 @@ class ListStream(Member, RESTStream[Window]):
     source_type: ClassVar[type[ListSource]] = ListSource
     walk_type: ClassVar[type[Walk]] = Walk
 
-    def __init__(self, tap: Tap, client: Client) -> None:
+    def __init__(self, tap: Tap, client: Client, progress: Progress) -> None:
         """Make a stream of a tap.
 
         Args:
             tap: The tap.
             client: What sends the requests of all streams.
+            progress: Says how far the sync is.
         """
         self.client = client
+        self.progress = progress
         self.family = Family(self)
         super().__init__(tap)
 
@@ -117,7 +117,7 @@ class ListStream(Member, RESTStream[Window]):
     # Records
 
     @override
-    def request_records(self, context: Context | None) -> Iterable[Record]:
+    def get_records(self, context: Context | None) -> Iterable[Record]:
         return self.family.rows(self, context)
 
     @override
@@ -182,7 +182,7 @@ class ListStream(Member, RESTStream[Window]):
         """
         state = self.get_context_state(context)
         proven = state.pop("sort", None)
-        progress = self.client.progress
+        progress = self.progress
         progress.read(self.name, seen)
         if self.ABORT_AT_RECORD_COUNT is not None and self.config["page_size"] >= self.ABORT_AT_RECORD_COUNT:
             # A connection test; a stream made from few of the records would have the whole list read for its one row.
@@ -221,7 +221,7 @@ class ListStream(Member, RESTStream[Window]):
         self, listing: Listing, seen: Seen, floor: str, orders: Mapping[Order, SortEvidence], progress: Progress
     ) -> Iterator[Record]:
         walk = self.walk_type(
-            source=self.source_type(self, listing, progress),
+            source=self._source(listing, progress),
             seen=seen,
             name=self.name,
             size=self.config["page_size"],
@@ -263,7 +263,7 @@ class ListStream(Member, RESTStream[Window]):
                     break
 
     def _first_page(self, listing: Listing, progress: Progress) -> Page:
-        return self.source_type(self, listing, progress).read(Window(1, self.config["page_size"]))
+        return self._source(listing, progress).read(Window(1, self.config["page_size"]))
 
     def _usable(self, orders: Iterable[Order]) -> Sequence[Order]:
         """Return the orders that records have the field for, and that the user's own `sort` does not exclude."""
@@ -271,106 +271,44 @@ class ListStream(Member, RESTStream[Window]):
         fields = self.schema["properties"]
         return [order for order in orders if order.field in fields and sort in {None, order.sort}]
 
-    # Request
+    # Requests and responses
 
     @property
-    @override
-    def url_base(self) -> str:
-        return str(self.config["api_url"]).rstrip("/")
-
-    @property
-    @override
-    def http_headers(self) -> dict[str, str]:
-        # Without X-Tallyfy-Client the API answers 401 or 404 (vendor docs).
-        return {"Accept": "application/json", "X-Tallyfy-Client": "APIClient"}
-
-    @cached_property
-    @override
-    def user_agent(self) -> str:
-        return str(self.config.get("user_agent") or f"{self.tap_name}/{self._tap.get_plugin_version()}")
-
-    @property
-    @override
-    def authenticator(self) -> Auth:
-        return self.client.authenticator
-
-    @property
-    @override
-    def requests_session(self) -> requests.Session:
-        return self.client.session
-
-    @override
-    def get_http_request(self, *, page: PageContext[Window]) -> HTTPRequest:
-        window = page.next_page_token or Window(1, self.config["page_size"])
-        params: dict[str, Any] = {**self.parameters, **self.filters, **window.parameters}
-        params["with"] = self._asked_with or None
-        params[self.sort_parameter] = window.sort or self.settings.get("sort")
-        params |= self.whole_parameters if window.whole else {"page": window.page, "per_page": window.size}
-        return HTTPRequest(
-            url=self.get_url(None),
-            headers=self.http_headers,
-            params={name: _as_text(value) for name, value in params.items() if value is not None},
-            safe_query_chars=",",
+    def endpoint(self) -> Endpoint:
+        """Where the list is, and how one of its rows becomes a record."""
+        agent = self.config.get("user_agent") or f"{self.tap_name}/{self._tap.get_plugin_version()}"
+        return Endpoint(
+            name=self.name,
+            url=f"{str(self.config['api_url']).rstrip('/')}{self.path.replace('{org_id}', self.config['org_id'])}",
+            # Without X-Tallyfy-Client the API answers 401 or 404 (vendor docs).
+            headers={"Accept": "application/json", "X-Tallyfy-Client": "APIClient", "User-Agent": str(agent)},
+            params={**self.parameters, **self.filters, "with": self._asked_with or None},
+            sort=self.settings.get("sort"),
+            sort_parameter=self.sort_parameter,
+            unpaginated=self.whole_parameters,
+            parse=self._parse,
+            key=self.primary_keys[-1],
+            inspect=self._inspect,
         )
 
-    def added_parameters(self, window: Window) -> frozenset[str]:
-        """Return the query parameters by which the tap looks for a way to read the list; it can do without each.
-
-        Args:
-            window: The page to ask for.
-        """
-        added = {self.sort_parameter} if window.sort and window.sort != self.settings.get("sort") else set()
-        return frozenset(added.union(self.whole_parameters if window.whole else ()))
-
-    def prepare(self, window: Window) -> requests.PreparedRequest:
-        """Build and sign a request.
-
-        Args:
-            window: The page to ask for.
-        """
-        request = self.get_http_request(page=PageContext(stream_context=None, next_page_token=window))
-        return self.build_prepared_request(
-            method=request.method, url=request.url, params=request.encode_params(), headers=request.headers
+    def _source(self, listing: Listing, progress: Progress) -> ListSource:
+        source: ListSource = self.source_type(
+            self.endpoint, self.client, listing, lambda page: progress.page(page, listing), self.logger
         )
+        return source
 
-    # Response
+    def _parse(self, row: Record) -> Record:
+        record = self._decoder.record(self.discreet(row))
+        self._settle_names([record])
+        record = record_without_credentials(record, self._hidden)
+        if self.replication_key:
+            record.setdefault(self.replication_key, None)  # the SDK looks it up in every record
+        return record
 
-    @override
-    def validate_response(self, response: requests.Response) -> None:
-        errors.check(response, self.name)
-
-    def read_body(self, response: requests.Response) -> tuple[Sequence[Record], object]:
-        """Return the records of an answer, normalised, and its `meta`.
-
-        Args:
-            response: The API's answer.
-
-        Raises:
-            RetriableAPIError: If it is not JSON.
-            FatalAPIError: If it holds no list of records.
-        """
-        read = self._decoder.records(response.content)
-        if read is None or not self._checked:
-            body = errors.parse(response)
-            rows = self._rows(body)
-            if rows and not self._checked:
-                self._checked = True
-                self._report_drift([self._decoder.unwrapped(row) for row in rows[:_SAMPLE]])
-            if read is None:
-                meta = body.get("meta") if isinstance(body, dict) else None
-                read = [self._decoder.record(row) for row in rows], meta
-        records, meta = read
-        self._settle_names(records)
-        if self._hidden or may_hold_credentials(response.content):
-            records = [record_without_credentials(record, self._hidden) for record in records]
-        key = self.primary_keys[-1]
-        for record in records:
-            if not record.get(key):
-                msg = f"A record of '{self.name}' has no '{key}', so no target can store it; ask Tallyfy's support."
-                raise FatalSyncError(msg)
-            if self.replication_key:
-                record.setdefault(self.replication_key, None)  # the SDK looks it up in every record
-        return records, meta
+    def _inspect(self, rows: Sequence[Record]) -> None:
+        if rows and not self._checked:
+            self._checked = True
+            self._report_drift([self._decoder.unwrapped(row) for row in rows[:_SAMPLE]])
 
     def _settle_names(self, records: Sequence[Record]) -> None:
         """Move what came under a second name to its column."""
@@ -379,15 +317,6 @@ class ListStream(Member, RESTStream[Window]):
                 value = record.pop(second_name, None)
                 if record.get(name) is None:
                     record[name] = value
-
-    def _rows(self, body: object) -> list[Record]:
-        rows = body.get("data") if isinstance(body, dict) else body
-        if isinstance(rows, dict) and all(key.isdecimal() for key in rows):
-            rows = list(rows.values())  # PHP writes a list with gaps as an object
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            msg = f"GET {self.path} returned JSON without a list of records under 'data'; check 'api_url'."
-            raise FatalAPIError(msg)
-        return [self.discreet(row) for row in rows]
 
     def discreet(self, row: Record) -> Record:
         """Return an object of the list without what only this list has that is a credential; see `looks_inside`.
@@ -468,10 +397,3 @@ class ListStream(Member, RESTStream[Window]):
         if normalise.misfits:
             names = ", ".join(f"'{name}' ({kind})" for name, kind in sorted(normalise.misfits.items()))
             self.logger.warning("Values of '%s' that fit no column are kept in '_extra': %s.", self.name, names)
-
-
-def _as_text(value: object) -> str:
-    """Return a query parameter's value: lists comma-separated, booleans `true` or `false`."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.exceptions import FatalSyncError
 from singer_sdk.singerlib.messages import RecordMessage
 from typing_extensions import override
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _BLOCK: Final = 65_536
 
 
-class OutputError(Exception):
+class OutputError(FatalSyncError):
     """The output can take no more."""
 
 

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
-import threading
-import time
+from contextlib import nullcontext, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from singer_sdk import Tap
-from singer_sdk.exceptions import ConfigValidationError, FatalSyncError
-from singer_sdk.plugin_base import SingerCommand
+from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
+from singer_sdk.plugin_base import PluginBase
+from singer_sdk.singerlib import Catalog
+from singer_sdk.singerlib.messages import StateMessage
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_tallyfy import settings
+from tap_tallyfy import command, settings
 from tap_tallyfy.api.client import Client
-from tap_tallyfy.singer.base import EXPECTED
+from tap_tallyfy.api.errors import APIError, LoginError
+from tap_tallyfy.api.secrets import Secrets, hide_in_log
+from tap_tallyfy.singer.list_reading import ListReading
 from tap_tallyfy.singer.list_stream import ListStream
-from tap_tallyfy.singer.nested_stream import RowStream
+from tap_tallyfy.singer.nested_stream import NestedStream
 from tap_tallyfy.singer.progress import Progress
+from tap_tallyfy.singer.report import Report
+from tap_tallyfy.singer.session import Session, SyncFailedError
 from tap_tallyfy.singer.writer import LineWriter
 from tap_tallyfy.streams import STREAMS
 
@@ -31,19 +38,13 @@ if TYPE_CHECKING:
 
     import click
 
-    from tap_tallyfy.singer.base import Member
+    from tap_tallyfy.singer.base import TallyfyStream
 
-#: Some loaders keep versions in 32 bits.
-_LARGEST_VERSION = 2**31 - 1
 _ENVIRONMENT_PREFIX = "TAP_TALLYFY_"
 
 
-def lists_among(streams: Iterable[type[ListStream | RowStream]]) -> list[type[ListStream]]:
-    """Return the streams that read a list; only they have settings.
-
-    Args:
-        streams: Streams.
-    """
+def lists_among(streams: Iterable[type[ListStream | NestedStream]]) -> list[type[ListStream]]:
+    """Return the streams that read a list; only they have settings."""
     return [stream for stream in streams if issubclass(stream, ListStream)]
 
 
@@ -54,12 +55,13 @@ class TapTallyfy(Tap):
     config_jsonschema = settings.settings_schema(lists_among(STREAMS))
     message_writer_class = LineWriter
     #: The streams the tap offers; those that are made from a list come after it.
-    stream_types: Sequence[type[ListStream | RowStream]] = STREAMS
+    stream_types: Sequence[type[ListStream | NestedStream]] = STREAMS
 
     def __init__(
         self,
         *,
         config: Any = None,  # noqa: ANN401 - as the SDK takes it
+        catalog: Any = None,  # noqa: ANN401 - as the SDK takes it
         parse_env_config: bool = False,
         validate_config: bool = True,
         **kwargs: Any,
@@ -68,33 +70,44 @@ class TapTallyfy(Tap):
 
         Args:
             config: Settings.
+            catalog: Which streams to sync, and which of their columns.
             parse_env_config: Whether to read `TAP_TALLYFY_*` variables too.
             validate_config: Whether wrong settings are an error.
-            **kwargs: What else the SDK takes.
+            **kwargs: As for the SDK's tap.
 
         Raises:
-            ConfigValidationError: If settings are wrong.
+            ConfigValidationError: If settings, the catalog or the state are wrong.
         """
         config = settings.with_text_ids(config or {})
         if validate_config:
             _refuse(settings.errors_before_schema(config, self.config_jsonschema))
         self._settings_checked = validate_config
+        hide_in_log(Secrets(config))
         try:
-            super().__init__(
-                config=config, parse_env_config=parse_env_config, validate_config=validate_config, **kwargs
-            )
+            with command.signals_kept():  # the SDK takes over those of the whole process
+                super().__init__(
+                    config=config,
+                    catalog=self._with_keys(catalog),
+                    parse_env_config=parse_env_config,
+                    validate_config=validate_config,
+                    **kwargs,
+                )
         except (ValueError, TypeError, AttributeError):
             if parse_env_config:  # the SDK stumbles over variables of the wrong type, and has read `.env` by now
                 self._look_at_environment()
             raise
         if parse_env_config:
             self._look_at_environment()
-        if isinstance(self.message_writer, LineWriter) and self.config.get("emit_activate_version_messages"):
-            self.message_writer.version = self._next_version()
-        if threading.current_thread() is threading.main_thread():
-            # The SDK's own handler ends a killed sync with exit code 0, as if it had been complete.
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._stop)
+
+    def _with_keys(self, catalog: Any) -> Any:  # noqa: ANN401 - as the SDK takes it
+        """Return a catalog whose streams have the tap's keys where it names none."""
+        if not isinstance(catalog, dict):
+            return catalog
+        keys = {stream.name: list(stream.primary_keys) for stream in self.stream_types}
+        known = catalog if isinstance(catalog, Catalog) else Catalog.from_dict(catalog)
+        for name, entry in known.items():
+            entry.key_properties = entry.key_properties or keys.get(name)
+        return known
 
     def _look_at_environment(self) -> None:
         """Refuse what the SDK reads in a way that nobody means, and name what it does not read."""
@@ -107,129 +120,196 @@ class TapTallyfy(Tap):
                 ", ".join(unknown),
             )
 
-    @cached_property
-    def client(self) -> Client:
-        """What sends the requests of all streams."""
-        return Client(self.config, self.logger)
+    # Streams
 
     @cached_property
-    def progress(self) -> Progress:
-        """Says how far the sync is."""
-        return Progress(self.client.pace, self.logger)
+    def session(self) -> Session:
+        """What the streams share."""
+        secrets = Secrets(self.config)
+        hide_in_log(secrets)
+        client = Client(self.config, self.logger, secrets=secrets)
+        versions = (bookmark.get("version") for bookmark in self.state.get("bookmarks", {}).values())
+        session = Session(client, Progress(client.limiter, self.logger), self.write_message, versions)
+        if isinstance(self.message_writer, LineWriter):
+            self.message_writer.versions = session.versions
+        return session
+
+    @cached_property
+    @override
+    def streams(self) -> dict[str, Any]:
+        # The SDK takes them by name; parents come first, so that their own rows need not wait in a file.
+        found = super().streams
+        return {stream.name: found[stream.name] for stream in self.stream_types}
+
+    @override
+    def discover_streams(self) -> Sequence[TallyfyStream]:
+        lists = {stream: stream(self, lambda: self.session) for stream in lists_among(self.stream_types)}
+        nested = [stream(self, lists[stream.parent]) for stream in self.stream_types if issubclass(stream, NestedStream)]
+        return [*lists.values(), *nested]
 
     @override
     def setup_mapper(self) -> None:
         # The first hook after the SDK's own check of the settings, and before any stream is made.
         if self._settings_checked:
             _refuse(settings.errors(self.config, lists_among(self.stream_types)))
-        super().setup_mapper()
-
-    @override
-    def discover_streams(self) -> Sequence[Member]:
-        lists = {stream: stream(self, self.client, self.progress) for stream in lists_among(self.stream_types)}
-        rows = [stream(self, lists[stream.head]) for stream in self.stream_types if issubclass(stream, RowStream)]
-        return [*lists.values(), *rows]
+        PluginBase.setup_mapper(self)
+        for name, entry in self.catalog.items():
+            # A map need not fit the columns of a stream that is off.
+            is_on = name in self.streams and self.streams[name].selected
+            with nullcontext() if is_on else suppress(StreamMapConfigError, MapExpressionError):
+                self.mapper.register_raw_streams_from_catalog(Catalog({name: entry}))
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
+        state = settings.bare_state(state)
         _refuse(settings.state_errors(state))
         super().load_state(state)
-        for name, bookmark in self.state.get("bookmarks", {}).items():
-            stream = self.streams.get(name)
-            if stream is not None:
-                stream.check_state(bookmark)  # type: ignore[attr-defined] # all streams are ours
 
-    def _next_version(self) -> int:
-        """Return the present second, or more where the state knows of a version that is no smaller."""
-        noted = (bookmark.get("version") for bookmark in self.state.get("bookmarks", {}).values())
-        known = [version for version in noted if type(version) is int and version < _LARGEST_VERSION]
-        return max([int(time.time()), *(version + 1 for version in known)])
-
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
-        self.logger.error("Stopped by %s; the bookmark stays where it was.", signal.Signals(number).name)
-        if isinstance(self.message_writer, LineWriter):
-            self.message_writer.stop(128 + number)
-        else:
-            sys.exit(128 + number)
-
-    def report_test(self) -> None:
-        """Say which streams a connection test could read.
+    def stream_finished(self, stream: TallyfyStream) -> None:
+        """Sum a sync up once its last stream is done.
 
         Raises:
-            FatalSyncError: If it could read none.
+            SyncFailedError: If a list could not be read, or not be believed.
+            OutputError: If the output is closed or full.
         """
-        org_id, streams = self.config["org_id"], self.streams.items()
-        refused = [name for name, stream in streams if stream.failure]  # type: ignore[attr-defined] # all are ours
+        if stream is not list(self.streams.values())[-1]:
+            return
+        failures, session = self.session.sync.failures, self.session
+        self.write_message(StateMessage(value=self.state))  # targets give back the one that follows all records
+        session.progress.sum_up()
+        if failures:
+            only_refused = not session.client.has_answered
+            raise SyncFailedError(dict(list(failures.items())[:1]) if only_refused else failures)
+
+    # The command line
+
+    def check_access(self) -> None:
+        """Ask for a page of each list, and say which streams the token can read.
+
+        Raises:
+            APIError: If no list can be read, or the token is refused.
+        """
+        failed: dict[str, APIError] = {}
+        for stream in self.streams.values():
+            if isinstance(stream, ListStream):
+                try:
+                    ListReading(stream, stream.load_bookmark()).sample()
+                except LoginError:
+                    raise
+                except APIError as error:
+                    failed[stream.name] = error
+                    self.session.fail(stream.name, error)
+        refused = [name for name, stream in self.streams.items() if stream.shared.parent.name in failed]
         readable = [name for name in self.streams if name not in refused]
         if not readable:
-            msg = f"The token may not read any stream of organization '{org_id}'; use the token of a user who may."
-            raise FatalSyncError(msg)
+            raise SyncFailedError(dict(list(failed.items())[:1]))
         but_not = f", but not {', '.join(refused)}" if refused else ""
-        self.logger.info("Reached organization '%s'; the token can read %s%s.", org_id, ", ".join(readable), but_not)
+        self.logger.info(
+            "Reached organization '%s'; the token can read %s%s.", self.config["org_id"], ", ".join(readable), but_not
+        )
 
     @classmethod
     @override
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
         if value == CliTestOptionValue.All.value:
             given = ctx.params["config"]
-            tap = cls(config=given.config, parse_env_config=given.parse_env)
-            tap.run_connection_test()
-            tap.report_test()
+            with command.signals_sent_to(_stop_at_once):
+                cls(config=given.config, parse_env_config=given.parse_env).check_access()
             ctx.exit()
         super().cb_test(ctx, param, value)
 
     @classmethod
     @override
-    def invoke(cls, **kwargs: Any) -> None:
+    def invoke(
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: Any = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        PluginBase.invoke.__func__(cls, about=about, about_format=about_format)  # type: ignore[attr-defined]
+        cls.print_version(print_fn=cls.logger.info)
+        secrets = Secrets(config.config)
+        report = cls._report(config.config, parse_env=config.parse_env, secrets=secrets)
         try:
-            super().invoke(**kwargs)
-        except ConfigValidationError as error:
-            # The SDK would end with a line that says nothing, and Meltano's test shows the last one alone.
-            raise SettingsError(*error.errors) from None
+            tap = cls(
+                config=config.config,
+                state=_json("state", state),
+                catalog=_json("catalog", catalog),
+                parse_env_config=config.parse_env,
+            )
+            if report:
+                report.session = tap.session
+
+            def stop(number: int, _frame: FrameType | None) -> None:
+                tap.logger.error("Stopped by %s; the bookmark stays where it was.", signal.Signals(number).name)
+                code = 128 + number
+                tap.message_writer.stop(code, lambda: _write(report, SystemExit(code)))
+
+            with command.signals_sent_to(stop):
+                tap.sync_all()
+        except BaseException as error:
+            _write(report, error)
+            raise
+        _write(report, None)
 
     @classmethod
     @override
     def get_singer_command(cls) -> click.Command:
-        command = super().get_singer_command()
-        return TallyfyCommand(
-            name=command.name,
-            callback=command.callback,
-            params=command.params,
-            context_settings=command.context_settings,
-            help=command.help,
+        made = super().get_singer_command()
+        return command.TallyfyCommand(
+            name=made.name,
+            callback=made.callback,
+            params=made.params,
+            context_settings=made.context_settings,
+            help=made.help,
             logger=cls.logger,
         )
+
+    @classmethod
+    def _report(cls, config: dict[str, Any], *, parse_env: bool, secrets: Secrets) -> Report | None:
+        path = config.get("report") or (os.environ.get(f"{_ENVIRONMENT_PREFIX}REPORT") if parse_env else None)
+        if not path or not isinstance(path, str):
+            return None
+        return Report(Path(path), cls.get_plugin_version(), secrets.hidden)
+
+
+def _write(report: Report | None, error: BaseException | None) -> None:
+    if report:
+        code = command.exit_code(error) if error else 0
+        message = "" if error is None or isinstance(error, SystemExit) else " ".join(command.sentences(error))
+        with suppress(OSError) if error else nullcontext():
+            report.write(command.outcome(code), code, retry=command.is_retried(code), message=message)
+
+
+def _stop_at_once(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _json(name: str, file: IO[str] | None) -> dict[str, Any] | None:
+    """Return what a file of the command line holds.
+
+    Raises:
+        ConfigValidationError: If that is no JSON object.
+    """
+    if file is None:
+        return None
+    try:
+        content = json.loads(file.read())
+    except ValueError as error:
+        where = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
+        raise _settings_error(f"The file given with --{name} ({file.name}) is not JSON{where}.") from None
+    if not isinstance(content, dict):
+        raise _settings_error(f"The file given with --{name} ({file.name}) holds no JSON object.")
+    return content
+
+
+def _settings_error(sentence: str) -> ConfigValidationError:
+    return ConfigValidationError(sentence, errors=[sentence])
 
 
 def _refuse(errors: Iterable[str]) -> None:
     if found := list(errors):
         raise ConfigValidationError(" ".join(found), errors=found)
-
-
-class SettingsError(Exception):
-    """Settings are wrong; the arguments are a sentence for each."""
-
-
-class TallyfyCommand(SingerCommand):
-    """The command line: expected errors end it with one sentence, a non-zero exit code and no traceback."""
-
-    @override
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().main(*args, **kwargs)
-        except ConfigValidationError as error:
-            self._fail(*error.errors)
-        except SettingsError as error:
-            self._fail(*error.args)
-        except EXPECTED as error:
-            self._fail(str(error))
-        except ValueError as error:
-            # The SDK's JSON parser has an error class of its own; like the standard library's, it says in which line.
-            not_json = hasattr(error, "lineno") or isinstance(error, UnicodeDecodeError)
-            self._fail(f"{'A file given with --config, --state or --catalog is not JSON: ' if not_json else ''}{error}")
-
-    def _fail(self, *sentences: str) -> NoReturn:
-        self.logger.debug("Where that happened:", exc_info=True)  # noqa: LOG014 - called where an exception is handled
-        for sentence in sentences:
-            self.logger.error("%s", sentence)
-        sys.exit(1)

@@ -1,74 +1,108 @@
-"""What all streams share: where they get their settings from, what their bookmark means, and whose rows they are."""
+"""The base of all streams: their settings, their columns, and what the SDK asks of a stream."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
 from abc import abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import msgspec
-from singer_sdk import Stream, metrics
-from singer_sdk.exceptions import FatalSyncError, SingerSDKError
+from singer_sdk import Stream
+from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import RemoveRecordTransform
-from singer_sdk.singerlib.messages import ActivateVersionMessage
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from typing_extensions import override
 
-from tap_tallyfy.api.errors import explain
-from tap_tallyfy.dates import ConversionError, date_time, date_time_or_none, earlier, lies_in_the_future, second
-from tap_tallyfy.records.contract import ORG_ID
-from tap_tallyfy.singer.counter import RowCounter
-from tap_tallyfy.singer.writer import LineWriter
+from tap_tallyfy.dates import date_time, second
+from tap_tallyfy.records.contract import CONTRACT, ORG_ID, RecordSchema
+from tap_tallyfy.singer import bookmark
+from tap_tallyfy.singer.bookmark import Bookmark, MadeFor, fingerprint
+from tap_tallyfy.singer.columns import Columns
+from tap_tallyfy.singer.maps import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
+    from singer_sdk.mapper import StreamMap
+    from singer_sdk.singerlib import Catalog
 
-    from tap_tallyfy.api.errors import RefusedListError
-    from tap_tallyfy.reading.page import Record
-    from tap_tallyfy.singer.shared_reading import Family
+    from tap_tallyfy.records.nested import Misfit
+    from tap_tallyfy.singer.session import Session
+    from tap_tallyfy.singer.shared_reading import SharedList
+
+    Record = dict[str, Any]
 
 #: What ends a sync with one sentence: the settings, the API, the target or this machine are at fault, not the tap.
 EXPECTED: Final = (SingerSDKError, OSError)
-#: Settings under a list's name that are no query parameters of that meaning, or do not change which records match.
-_NO_FILTERS = frozenset({"archived", "sort", "without_pagination"})
+#: Settings under a list's name that do not change which records match.
+_NO_FILTERS: Final = frozenset({"archived", "sort", "without_pagination"})
 
 
-class Member(Stream):
-    """A stream that is made from a list of the API, alone or together with others."""
+class TallyfyStream(Stream):
+    """A stream that is made from a list of the API, alone or together with others.
 
-    #: All streams made from the same list.
-    family: Family
-    # `Normaliser` has made every record valid already.
+    Attributes:
+        shared: The list, and all streams that are made from it.
+    """
+
+    shared: SharedList
+    # `RecordParser` has made every record valid already.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+    #: What a record is, by its name in the contract: the path of a list, or the name of a row.
+    contract_key: ClassVar[str]
+    schema: ClassVar[Any] = RecordSchema(CONTRACT)
+    replication_key: str | None = None
     #: Whether nothing is ever deleted, so that rows which are no longer sent are history.
     append_only: ClassVar[bool] = False
+    #: Columns that the contract does not have, for what a row belongs to.
+    further_columns: ClassVar[Mapping[str, Any]] = {}
     #: Related data of the list that the stream is made from, by the names that `with` has for it.
-    needs: ClassVar[Sequence[str]] = ()
-    #: Other fields of the list that it is made from.
-    sources: ClassVar[Sequence[str]] = ()
-    #: Why the sync fails for this stream once the others are done, or `""`.
-    failure: str = ""
+    required_related: ClassVar[Sequence[str]] = ()
 
-    @abstractmethod
-    def rows(self, record: Record, floor: str) -> Iterator[Record]:
-        """Yield what the stream makes of a record of the list.
+    def __init__(self, tap: Tap, session: Callable[[], Session]) -> None:
+        """Make a stream of a tap.
 
         Args:
-            record: A record of the list, normalised.
-            floor: The second before which all changes are known, or `""`.
+            tap: The tap.
+            session: Returns what the streams share; called when a sync needs it, since discovery has no settings.
         """
+        self.find_session = session
+        super().__init__(tap)
+
+    @property
+    def session(self) -> Session:
+        """What the streams of the tap share."""
+        return self.find_session()
+
+    @abstractmethod
+    def records_from(self, record: Record, floor: str, misfits: set[Misfit]) -> Iterator[Record]:
+        """Yield the stream's records that are made from a record of the list.
+
+        Args:
+            record: A record of the list as it was parsed.
+            floor: The second before which all changes are known, or `""`.
+            misfits: Where to note a nested list that is none, so that its rows are not known.
+        """
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[Record]:
+        bookmark.begin(self.stream_state)
+        try:
+            yield from self.shared.records_of(self)
+        finally:
+            if self.ABORT_AT_RECORD_COUNT is not None:  # the SDK leaves the limit of a connection test behind
+                self.ABORT_AT_RECORD_COUNT = None
+                Stream.selected.fset(self, self._selected_before)  # type: ignore[attr-defined] # it is a property
 
     # Settings
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """The settings under the list's name."""
-        settings: Mapping[str, Any] = self.config.get(self.family.head.name, {})
+        settings: Mapping[str, Any] = self.config.get(self.shared.parent.name, {})
         return settings
 
     @cached_property
@@ -76,38 +110,96 @@ class Member(Stream):
         """The settings that are sent as they are, under the API's own names."""
         return {name: value for name, value in self.settings.items() if name not in _NO_FILTERS}
 
+    @cached_property
+    def start(self) -> str:
+        """The second of `start_date`, or `""` where there is none."""
+        return second(date_time(self.config.get("start_date")))
+
+    # Selection and columns
+
+    _selected_before: bool | None = None
+
     @property
-    def fingerprint(self) -> str:
-        """What a bookmark depends on, as a hash: under other filters it would skip records they let in."""
-        depends_on = {
+    def selected(self) -> bool:
+        """Whether the stream is selected."""
+        return super().selected
+
+    @selected.setter
+    def selected(self, value: bool | None) -> None:
+        if self.ABORT_AT_RECORD_COUNT is not None:  # a connection test selects every stream, and never undoes that
+            self._selected_before = self.selected
+        Stream.selected.fset(self, value)  # type: ignore[attr-defined] # it is a property
+
+    @override
+    def apply_catalog(self, catalog: Catalog) -> None:
+        super().apply_catalog(catalog)
+        given, self.primary_keys = self.primary_keys, type(self).primary_keys
+        if given and set(given) != set(self.primary_keys):
+            error = (
+                f"The catalog says that the key of '{self.name}' is {', '.join(given)}, but records are told apart by"
+                f" {', '.join(self.primary_keys)}; run the tap with --discover to make a new catalog."
+            )
+            raise ConfigValidationError(error, errors=[error])
+
+    def columns(self) -> Columns:
+        """Return what of a record goes out, by the catalog."""
+        properties = self.effective_schema["properties"]
+        selected = [name for name in properties if self.mask["properties", name]]
+        return Columns(
+            selected,
+            deselected=set(properties).difference(selected) | (self.shared.borrowed - set(properties)),
+            org_id=self.config["org_id"] if ORG_ID in properties else None,
+            as_floats=any(type(each) is not SameRecordTransform for each in self.stream_maps),
+        )
+
+    @cached_property
+    @override
+    def stream_maps(self) -> list[StreamMap]:
+        return [explained(each, self.name) for each in super().stream_maps]
+
+    @property
+    def tables(self) -> list[str]:
+        """What the target calls the stream: stream maps may rename it, copy it, or leave it out."""
+        if not self.selected:
+            return []
+        return [map_.stream_alias for map_ in super().stream_maps if not isinstance(map_, RemoveRecordTransform)]
+
+    @property
+    def shares_a_table(self) -> bool:
+        """Whether a stream map writes another stream's rows where this one's are."""
+        others = (stream for stream in self._tap.streams.values() if stream is not self)
+        return any(set(self.tables).intersection(getattr(other, "tables", ())) for other in others)
+
+    # State
+
+    @property
+    def has_bookmark(self) -> bool:
+        """Whether a sync goes on where the last one ended."""
+        return bool(self.replication_key) and self.replication_method != "FULL_TABLE"
+
+    @property
+    def made_for(self) -> MadeFor:
+        """What a bookmark depends on: under other settings, or in another shape, it would skip records."""
+        settings = {
             "org_id": self.config["org_id"],
             "archived": self.settings.get("archived", "include"),
             **{name: _ids_as_text(value) for name, value in self.filters.items()},
         }
-        return hashlib.sha256(msgspec.json.encode(depends_on, order="deterministic")).hexdigest()[:16]
+        types = {name: column.get("type") for name, column in self.schema["properties"].items()}
+        return MadeFor(fingerprint(settings), fingerprint([list(self.primary_keys), types]), self.start)
 
-    # State
+    def load_bookmark(self) -> Bookmark:
+        """Return what earlier syncs have left of the stream, and say if its bookmark is void."""
+        found = Bookmark.load(self.stream_state, self.replication_key if self.has_bookmark else None, self.made_for)
+        if found.void:
+            self.logger.warning("The bookmark of '%s' %s; the stream starts over.", self.name, found.void)
+        return found
 
-    def check_state(self, state: dict[str, Any]) -> None:
-        """Forget a bookmark that must not be used, and say why.
-
-        Args:
-            state: The stream's part of the state; changed in place.
-        """
-        bookmark = state.get("replication_key_value")
-        if not bookmark:
-            return
-        why = ""
-        if state.get("filters", self.fingerprint) != self.fingerprint:
-            why = f"was made under other settings than 'org_id' and '{self.family.head.name}' now have"
-        elif self._start < str(state.get("start_date") or self._start):
-            why = "was made under a later 'start_date'"
-        elif lies_in_the_future(date_time_or_none(bookmark)):
-            why = "lies in the future"
-        if why:
-            self.logger.warning("The bookmark of '%s' %s; the stream starts over.", self.name, why)
-            for key in ("replication_key", "replication_key_value", "sort"):
-                state.pop(key, None)
+    def floor(self, found: Bookmark) -> str:
+        """Return the second before which all changes are known, or `""`; streams without dates read everything."""
+        if self.replication_key is None:
+            return ""
+        return bookmark.since(found, self.config["lookback_seconds"], self.start)
 
     @override
     def compare_start_date(self, value: str, start_date_value: str) -> str:
@@ -116,91 +208,9 @@ class Member(Stream):
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        """Return none: this machine's clock may be wrong by hours, so the server's is noted when it is known."""
-
-    @property
-    def _start(self) -> str:
-        """The second of `start_date`, or `""` where there is none."""
-        return second(date_time(self.config.get("start_date")))
-
-    @property
-    def _has_bookmark(self) -> bool:
-        return bool(self.replication_key) and self.replication_method != "FULL_TABLE"
-
-    def bookmark(self, context: Context | None) -> str:
-        """Return the date-time from which on changes have not been read, or `""`.
-
-        Args:
-            context: The partition, if any.
-
-        Raises:
-            FatalSyncError: If the state's bookmark is no date-time.
-        """
-        # Not as the SDK notes it when the stream's turn comes: its list may be read before.
-        state = self.get_context_state(context)
-        if not self._has_bookmark or state.get("replication_key") != self.replication_key:
-            return ""
-        try:
-            return date_time(state.get("replication_key_value")) or ""
-        except ConversionError:
-            msg = f"The bookmark of '{self.name}' in the state is no date-time; remove it to start over."
-            raise FatalSyncError(msg) from None
-
-    def floor(self, context: Context | None) -> str:
-        """Return the second before which all changes are known, or `""`; streams without dates read everything.
-
-        Args:
-            context: The partition, if any.
-        """
-        if self.replication_key is None:
-            return ""
-        # A replica may have shown changes late, and transactions may have been committed late.
-        return max(earlier(self.bookmark(context), self.config["lookback_seconds"]), self._start)
-
-    def note_state(self, clock: str, context: Context | None) -> None:
-        """Note what the bookmark depends on, and let it not pass the server's clock at the first page.
-
-        Args:
-            clock: A date-time; the next sync reads later changes.
-            context: The partition, if any.
-        """
-        state = self.get_context_state(context)
-        state.update(filters=self.fingerprint, start_date=self._start)
-        if self.version is not None:
-            state["version"] = self.version
-        self.limit_bookmark(clock, context)
-
-    def limit_bookmark(self, clock: str, context: Context | None) -> None:
-        """Let the bookmark not pass a moment.
-
-        Args:
-            clock: A date-time.
-            context: The partition, if any.
-        """
-        if self._has_bookmark:
-            self.state_manager.write_replication_key_signpost(clock, context=context)
-
-    # Records
-
-    @override
-    def post_process(self, row: Record, context: Context | None = None) -> Record:
-        # IDs of users are the same in several organizations, which may share a table.
-        if self._org_id:
-            row[ORG_ID] = self._org_id
-        return row
-
-    @cached_property
-    def _org_id(self) -> str:
-        """The organization's ID, or `""` where a catalog from elsewhere has no column for it."""
-        return str(self.config["org_id"]) if ORG_ID in self.effective_schema["properties"] else ""
+        """Return None: the server's clock caps the bookmark, not this machine's, which may be wrong by hours."""
 
     # What a person sees
-
-    @override
-    def get_record_counter(
-        self, endpoint: str | None = None, log_interval: float = metrics.DEFAULT_LOG_INTERVAL
-    ) -> metrics.Counter:
-        return RowCounter(self.name, self.family.head.progress)
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
@@ -208,67 +218,17 @@ class Member(Stream):
         hidden = level == logging.ERROR and isinstance(sys.exc_info()[1], EXPECTED)
         super().log(message, *args, level=logging.DEBUG if hidden else level, **kwargs)
 
-    # Deletions
+    @override
+    def log_sync_costs(self) -> None:
+        """Tell the tap that the stream has been synced: the SDK calls this once all streams have been."""
+        super().log_sync_costs()
+        self._tap.stream_finished(self)  # type: ignore[attr-defined] # the tap is ours
 
     @property
     @override
     def emit_activate_version_messages(self) -> bool:
         """Return False: the SDK sends the message before anything has been read; see `deletions`."""
         return False
-
-    @property
-    def version(self) -> int | None:
-        """The version of the rows of this sync, or None where the target is told nothing of deletions."""
-        writer = self._tap.message_writer
-        return writer.version if isinstance(writer, LineWriter) else None
-
-    @property
-    def tables(self) -> list[str]:
-        """What the target calls the stream: stream maps may rename it, copy it, or leave it out."""
-        return [map_.stream_alias for map_ in self.stream_maps if not isinstance(map_, RemoveRecordTransform)]
-
-    @property
-    def shares_a_table(self) -> bool:
-        """Whether a stream map writes another stream's rows where this one's are."""
-        others = (stream for stream in self._tap.streams.values() if stream is not self and stream.selected)
-        return any(set(self.tables).intersection(getattr(other, "tables", ())) for other in others)
-
-    def write_version(self) -> None:
-        """Tell the target that rows of an older version are no longer there."""
-        if self.version is not None:
-            for table in self.tables:
-                self._tap.write_message(ActivateVersionMessage(stream=table, version=self.version))
-
-    # Failures that wait until the other streams are done
-
-    def refused(self, why: RefusedListError, context: Context | None) -> None:
-        """Note that the list may not be read; the other streams are synced all the same.
-
-        Args:
-            why: What the API said.
-            context: The partition, if any.
-        """
-        self.failure = explain(why.response, self.name)
-        # What has been read may not be all there is up to its last change, which the SDK would make the bookmark.
-        self.get_context_state(context).pop("progress_markers", None)
-        self.logger.warning("'%s' is given up; the other streams go on.", self.name)
-
-    @override
-    def log_sync_costs(self) -> None:
-        """Write what waits, and fail if the stream did: the SDK calls this when all streams have been synced.
-
-        Raises:
-            FatalSyncError: If it did, and no other one is left to say so.
-            OutputError: If the output is closed or full.
-        """
-        super().log_sync_costs()
-        if isinstance(self._tap.message_writer, LineWriter):
-            self._tap.message_writer.flush()  # no state follows the last records where nothing in it has changed
-        self.family.head.progress.sum_up()
-        if self.failure:
-            if self is [stream for stream in self._tap.streams.values() if getattr(stream, "failure", "")][-1]:
-                raise FatalSyncError(self.failure)
-            self.logger.error("%s", self.failure)
 
 
 def _ids_as_text(value: object) -> object:

@@ -1,79 +1,125 @@
 """Tells the target which rows are gone, and only when that is sure.
 
 Singer's way is a version on every record, and an ACTIVATE_VERSION message: rows of an older version are deleted ones.
-The SDK sends it before it reads anything, so that a sync which breaks off would delete what it never read.
+The SDK sends it before it reads anything, so that a sync which breaks off would delete what it never read. Here it
+follows a reading that has shown every row. A token that sees less, or another user's, would mark what exists; so each
+list is held against what the last complete reading has shown of it.
 """
 
 from __future__ import annotations
 
+import base64
+import heapq
+import math
+import zlib
 from typing import TYPE_CHECKING, Any, Final
 
+from singer_sdk.exceptions import FatalSyncError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from tap_tallyfy.singer.base import TallyfyStream
 
-    from singer_sdk.helpers.types import Context
-
-    from tap_tallyfy.singer.base import Member
-
-#: The part of a list that must have been left since it was last read completely; a token that sees less is likelier.
-_LEAST_LEFT: Final = 0.5
-#: The key in a stream's state for the number of rows that the last complete reading found, by organization.
-_ROWS: Final = "rows"
+#: Lists of up to so many rows may lose all of them: people do delete three tags.
+_UNGUARDED: Final = 20
+#: IDs that are kept of a list, to see whether it still shows the same records.
+_SKETCH: Final = 64
+_BYTES: Final = 4
 
 
-def sees_all(member: Member, floor: str) -> bool:
+class ShrunkError(FatalSyncError):
+    """A list has lost so many rows that it is not believed; none of them is marked as deleted."""
+
+
+def covers_every_row(stream: TallyfyStream, floor: str) -> bool:
     """Return whether a reading that comes to its end will have shown every row of a stream.
 
     Args:
-        member: The stream.
+        stream: The stream.
         floor: The second before which it leaves changes out, or `""`.
     """
-    maps = (member.config.get("stream_maps") or {}).values()
+    maps = (stream.config.get("stream_maps") or {}).values()
     return not any(
         (
-            member.version is None,
-            member.append_only,
-            member.replication_method != "FULL_TABLE",
-            member.ABORT_AT_RECORD_COUNT is not None,  # `--test`
+            stream.append_only,
             floor,
-            member.settings.get("archived", "include") != "include",
-            member.filters.keys() - {"with"},
+            stream.settings.get("archived", "include") != "include",
+            stream.filters.keys() - {"with"},
             any("__filter__" in map_ for map_ in maps if isinstance(map_, dict)),
-            member.shares_a_table,
-            member.get_batch_config(member.config),  # the files of a batch hold no versions
+            stream.shares_a_table,
+            stream.get_batch_config(stream.config),  # the files of a batch hold no versions
         )
     )
 
 
-def losses(rows: Mapping[Member, int], context: Context | None) -> Iterator[str]:
-    """Yield a sentence for each stream of a list that has lost too many rows to be believed.
+class Tally:
+    """Counts the records of one list, and holds them against those of an earlier reading.
 
-    Args:
-        rows: For each stream of a list the rows that a complete reading has shown.
-        context: The partition, if any.
+    The sketch is the smallest hashes of their IDs: a sample that is the same for the same records, in any order.
+
+    Attributes:
+        rows: Records so far.
     """
-    for member, found in rows.items():
-        before = _rows(member, context).get(member.config["org_id"])
-        if type(before) is int and found < before * _LEAST_LEFT:
-            yield (
-                f"'{member.name}' has shrunk from {before} to {found} rows, so no row made from its list is marked as"
-                " deleted; check that the token may still see all of it, or sync once without a state to accept it"
-                " (Meltano: `--full-refresh`)."
-            )
+
+    def __init__(self, known: object) -> None:
+        """Begin to count.
+
+        Args:
+            known: What `note` returned for an earlier reading, or anything else for none.
+        """
+        known = known if isinstance(known, dict) else {}
+        most, sketch = known.get("most"), known.get("ids")
+        self.rows = 0
+        self._most: int = most if type(most) is int else 0
+        self._known = _unpacked(sketch) if isinstance(sketch, str) else frozenset()
+        self._met: set[int] = set()
+        self._lowest: list[int] = []  # a heap of the negated hashes, so that the largest is on top
+        self._in_sketch: set[int] = set()
+
+    def add(self, identity: object) -> None:
+        """Count a record."""
+        self.rows += 1
+        hashed = zlib.crc32(str(identity).encode("utf-8", "surrogatepass"))
+        if hashed in self._known:
+            self._met.add(hashed)
+        if hashed in self._in_sketch:
+            return
+        if len(self._lowest) < _SKETCH:
+            heapq.heappush(self._lowest, -hashed)
+        elif hashed < -self._lowest[0]:
+            self._in_sketch.discard(-heapq.heapreplace(self._lowest, -hashed))
+        else:
+            return
+        self._in_sketch.add(hashed)
+
+    @property
+    def loss(self) -> str:
+        """What speaks against believing the list, or `""`."""
+        if self._most <= _UNGUARDED:
+            return ""
+        if self.rows < self._most / 2:
+            return f"has shrunk from {self._most} to {self.rows} rows"
+        if not self._known:
+            return ""
+        # Where as many rows as ever are there, the records of others stand in for those that are not: a sample shows
+        # half of them missing with its usual scatter.
+        needed = len(self._known) / 2 + (math.sqrt(len(self._known)) if self.rows >= self._most else 0)
+        if len(self._met) < needed:
+            share = round(100 * len(self._met) / len(self._known))
+            return f"shows only about {share} % of the records that it showed before"
+        return ""
+
+    def note(self) -> dict[str, Any]:
+        """Return what is to be kept for the next reading: the most rows so far, and the sketch."""
+        packed = b"".join(hashed.to_bytes(_BYTES, "big") for hashed in sorted(self._in_sketch))
+        most = {"most": max(self._most, self.rows)}
+        return {**most, "ids": base64.b64encode(packed).decode()} if packed else most
 
 
-def mark(member: Member, rows: int, context: Context | None) -> None:
-    """Have the target mark the rows of a stream that this sync has not shown.
-
-    Args:
-        member: The stream, all of whose rows have been written.
-        rows: Their number.
-        context: The partition, if any.
-    """
-    member.write_version()
-    member.get_context_state(context)[_ROWS] = {**_rows(member, context), member.config["org_id"]: rows}
-
-
-def _rows(member: Member, context: Context | None) -> dict[str, Any]:
-    known = member.get_context_state(context).get(_ROWS)
-    return known if isinstance(known, dict) else {}
+def _unpacked(sketch: str) -> frozenset[int]:
+    try:
+        packed = base64.b64decode(sketch, validate=True)
+    except ValueError:
+        return frozenset()
+    return frozenset(
+        int.from_bytes(packed[start : start + _BYTES], "big") for start in range(0, len(packed) - _BYTES + 1, _BYTES)
+    )

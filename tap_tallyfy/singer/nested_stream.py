@@ -1,4 +1,4 @@
-"""Base of the streams that are made from what a list nests in its records."""
+"""The base of the streams that are made from what a list nests in its records."""
 
 from __future__ import annotations
 
@@ -7,67 +7,43 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
-from tap_tallyfy.records.contract import CONTRACT, RecordSchema
-from tap_tallyfy.records.normalise import Normaliser
-from tap_tallyfy.records.redact import record_without_credentials
-from tap_tallyfy.singer.base import Member
+from tap_tallyfy.records.parser import RecordParser
+from tap_tallyfy.singer.base import TallyfyStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from singer_sdk import Tap
-    from singer_sdk.helpers.types import Context
 
-    from tap_tallyfy.reading.page import Record
+    from tap_tallyfy.records.nested import Misfit
     from tap_tallyfy.singer.list_stream import ListStream
 
+    Record = dict[str, Any]
 
-class RowStream(Member):
+
+class NestedStream(TallyfyStream):
     """A stream of rows, any number of which are made from each record of a list.
 
-    A subclass is a declaration: its name, the list, what a row is in the contract, and what makes rows of a record.
+    A subclass is a declaration: its name, its parent, its name in the contract, and what makes rows of a record.
     """
 
-    name: str = ""
     #: The stream of the list.
-    head: ClassVar[type[ListStream]]
-    #: What a row is, by its name in the contract.
-    row: ClassVar[str]
-    #: Columns that the contract does not have, for what a row belongs to.
-    further_columns: ClassVar[Mapping[str, Any]] = {}
-    #: Makes the rows.
-    made_by: ClassVar[Callable[[Record], Iterable[Record]]]
-    schema: ClassVar[Any] = RecordSchema(CONTRACT)
-    replication_key: str | None = None
+    parent: ClassVar[type[ListStream]]
+    #: Makes the rows of a record.
+    extract: ClassVar[Callable[[Record, set[Misfit]], Iterable[Record]]]
 
-    def __init__(self, tap: Tap, head: ListStream) -> None:
-        """Make a stream of a tap.
+    def __init__(self, tap: Tap, parent: ListStream) -> None:
+        self.shared = parent.shared
+        self.shared.streams.append(self)
+        super().__init__(tap, parent.find_session)
 
-        Args:
-            tap: The tap.
-            head: The stream of the list.
-        """
-        self.family = head.family
-        self.family.members.append(self)
-        super().__init__(tap)
+    @cached_property
+    def parser(self) -> RecordParser:
+        """Makes a valid record of a row."""
+        return RecordParser(self.contract_key)
 
     @override
-    def get_records(self, context: Context | None) -> Iterable[Record]:
-        return (self.post_process(row, context) for row in self.family.rows(self, context))
-
-    @override
-    def rows(self, record: Record, floor: str) -> Iterator[Record]:
+    def records_from(self, record: Record, floor: str, misfits: set[Misfit]) -> Iterator[Record]:
         # A row follows the record it is made from: nothing else says when it changed.
-        if self.family.head.is_new(record, floor):
-            for row in type(self).made_by(record):
-                normal = self._normalise(record_without_credentials(row, self._hidden))
-                if all(normal.get(name) is not None for name in self.primary_keys[1:]):
-                    yield normal
-
-    @cached_property
-    def _normalise(self) -> Normaliser:
-        return Normaliser(self.schema)
-
-    @cached_property
-    def _hidden(self) -> frozenset[str]:
-        return CONTRACT.credentials(self.row)
+        if self.shared.parent.is_new(record, floor):
+            yield from map(self.parser, type(self).extract(record, misfits))

@@ -1,141 +1,258 @@
-"""Streams that are made from one list, which is read once for all of them."""
+"""A list that several streams are made from, and one reading of it for all of them.
+
+The SDK syncs one stream after the other, parents first. The first selected one reads the list; the rows of the others
+wait in a file until it is their turn. A reading is a value of one sync: the next sync makes a new one.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from decimal import Decimal
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from singer_sdk.exceptions import AbortedSyncFailedException
+from singer_sdk.exceptions import AbortedSyncFailedException, FatalAPIError, FatalSyncError
+from singer_sdk.singerlib.messages import ActivateVersionMessage
 
-from tap_tallyfy.api.errors import RefusedListError
-from tap_tallyfy.singer import deletions
+from tap_tallyfy.reading.page import UnreadListError
+from tap_tallyfy.records.contract import EXTRA
+from tap_tallyfy.singer import bookmark, deletions
+from tap_tallyfy.singer.deletions import ShrunkError, Tally
+from tap_tallyfy.singer.list_reading import ListReading, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from singer_sdk.helpers.types import Context
-
-    from tap_tallyfy.reading.page import Record
-    from tap_tallyfy.singer.base import Member
+    from tap_tallyfy.records.nested import Misfit
+    from tap_tallyfy.singer.base import TallyfyStream
     from tap_tallyfy.singer.list_stream import ListStream
 
+    Record = dict[str, Any]
+
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
-_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
+_EXACT: Final = msgspec.json.Decoder(float_hook=Decimal)
+_AS_FLOATS: Final = msgspec.json.Decoder()
+#: The name under which the rows of a nested stream are counted; those of a list are counted by the list.
+_ROWS: Final = "rows"
 
 
-class Family:
-    """The stream of a list, and those made from what is nested in its records.
-
-    The SDK syncs one stream after the other. The first that is selected reads the list, and puts the rows of the others
-    aside until it is their turn.
+class SharedList:
+    """A list of the API, and the streams that are made from it.
 
     Attributes:
-        head: The stream of the list itself.
-        members: All of them, the head first.
+        parent: The stream of the list itself.
+        streams: All of them, the parent first.
     """
 
-    def __init__(self, head: ListStream) -> None:
-        """Start with the head alone.
-
-        Args:
-            head: The stream of the list.
-        """
-        self.head = head
-        self.members: list[Member] = [head]
-        self._reading: _Reading | None = None
+    def __init__(self, parent: ListStream) -> None:
+        self.parent = parent
+        self.streams: list[TallyfyStream] = [parent]
+        self._reading: Reading | None = None
 
     @property
-    def needs(self) -> list[str]:
-        """The related data that selected members are made from, for the `with` parameter."""
-        return sorted({name for member in self.members if member.selected for name in member.needs})
+    def selected(self) -> list[TallyfyStream]:
+        """The streams that are selected."""
+        return [stream for stream in self.streams if stream.selected]
 
     @property
-    def sources(self) -> list[str]:
-        """The fields that selected members are made from, beside related data."""
-        return sorted({name for member in self.members if member.selected for name in member.sources})
+    def required_related(self) -> list[str]:
+        """The related data that selected streams are made from, for the `with` parameter."""
+        return sorted({name for stream in self.selected for name in stream.required_related})
 
-    def rows(self, member: Member, context: Context | None) -> Iterator[Record]:
-        """Yield the rows of a member; the first one called reads the list.
+    @property
+    def borrowed(self) -> frozenset[str]:
+        """The related data that is asked for only since other streams are made from it."""
+        return frozenset(self.required_related).difference(self.parent.settings.get("with", ()))
 
-        Args:
-            member: The stream to sync.
-            context: The partition, if any.
+    def records_of(self, stream: TallyfyStream) -> Iterator[Record]:
+        """Yield the records of a stream; the first one whose turn it is reads the list.
 
         Raises:
-            FatalAPIError: If the API fails, or refuses all that this token asks for.
-            FatalSyncError: If it cannot be shown that nothing was missed.
+            FatalSyncError: If the sync cannot go on; a failure of this list alone is noted, and reported at its end.
         """
-        reading, first = self._reading, self._reading is None
-        if reading is None:
-            reading = self._reading = _Reading(other for other in self.members if other.selected)
-        try:
-            yield from self._read(reading, member, context) if first else reading.left_for(member)
-        except RefusedListError as why:
-            unknown = why.response.status_code == HTTPStatus.NOT_FOUND
-            if unknown and not self.head.client.has_answered:  # then it is no matter of this list alone
-                raise
-            reading.refusal = why
-            member.refused(why, context)
-        else:
-            member.note_state(reading.clock, context)
-            if reading.complete and member in reading.complete:
-                deletions.mark(member, reading.complete[member], context)
-
-    def _read(self, reading: _Reading, first: Member, context: Context | None) -> Iterator[Record]:
-        floors = {member: member.floor(context) for member in reading.aside}
-        seen = self.head.nothing_seen(context)
-        others = [(member, spool) for member, spool in reading.aside.items() if member is not first]
-        written = 0
-        for record in self.head.read(seen, min(floors.values()), context):
-            for member, spool in others:
-                spool.put(member.rows(record, floors[member]))
-            for row in first.rows(record, floors[first]):
-                written += 1
-                yield row
-        reading.clock = seen.clock
-        rows = {member: written if member is first else spool.rows for member, spool in reading.aside.items()}
-        complete = {member: rows[member] for member in rows if deletions.sees_all(member, floors[member])}
-        if complete and seen.fell_short:
-            self.head.logger.warning(
-                "The API counts more records of '%s' than it shows, so none is marked as deleted.",
-                self.head.name,
-            )
-            complete = {}
-        first.failure = next(deletions.losses(complete, context), "")
-        reading.complete = {} if first.failure else complete
+        session = stream.session
+        if self._reading and self._reading.sync is session.sync and stream in self._reading.served:
+            session.begin_next()
+        if self._reading is None or self._reading.sync is not session.sync:
+            self._reading = Reading(self)
+        yield from self._reading.records_of(stream)
 
 
-class _Reading:
-    """What one reading of the list has left for the members whose turn comes later."""
+class Reading:
+    """One reading of a list, in one sync, for all streams that are made from it.
 
-    def __init__(self, members: Iterable[Member]) -> None:
-        self.aside = {member: _Spool() for member in members}
-        self.clock = ""
-        #: For each member all of whose rows this reading has shown, their number; None before the end of the list.
-        self.complete: dict[Member, int] | None = None
-        self.refusal: RefusedListError | None = None
+    Attributes:
+        sync: The sync that it belongs to.
+        served: The streams whose turn has come.
+    """
 
-    def left_for(self, member: Member) -> Iterator[Record]:
-        if self.refusal:
-            raise self.refusal
-        yield from self.aside[member].taken()
-        if self.complete is None:  # a connection test
+    def __init__(self, shared: SharedList) -> None:
+        self.sync = shared.parent.session.sync
+        self.served: set[TallyfyStream] = set()
+        self._parent = shared.parent
+        self._session = shared.parent.session
+        self._shares = {stream: _Share(stream) for stream in shared.selected}
+        # The notes on the list itself are kept with the first stream: the parent, if it is selected.
+        self._lead = next(iter(self._shares.values()))
+        self._list = ListReading(shared.parent, self._lead.bookmark)
+        self._error: Exception | None = None
+
+    def records_of(self, stream: TallyfyStream) -> Iterator[Record]:
+        """Yield the records of a stream; see `SharedList.records_of`."""
+        is_first = not self.served
+        self.served.add(stream)
+        share = self._shares[stream]
+        if stream.ABORT_AT_RECORD_COUNT is not None:  # a connection test
+            for record in self._list.sample():
+                yield from share.rows_of(record, self._list.misfits)
             raise AbortedSyncFailedException
+        cost = self._session.progress.of(stream.name)
+        try:
+            for row in self._first_turn(share) if is_first else self._later_turn(share):
+                cost.rows += 1
+                yield row
+        except (FatalAPIError, FatalSyncError, UnreadListError) as error:
+            self._error = error
+            bookmark.abandon(stream.stream_state)
+            stream.logger.warning("Skipping '%s'; the other streams go on.", stream.name)
+            self._session.fail(self._parent.name, error)
+        else:
+            self._finish(share)
+            cost.done = True
+
+    def _first_turn(self, share: _Share) -> Iterator[Record]:
+        """Read the list, yield the rows of one stream, and put those of the others aside."""
+        others = [each for each in self._shares.values() if each is not share]
+        with self._session.progress.booked_on(self._parent.name) as cost:
+            floor = min(each.floor for each in self._shares.values())
+            cost.way = "incremental" if floor else "full"
+            for record in self._list.records(floor):
+                for other in others:
+                    other.aside.put(other.rows_of(record, self._list.misfits))
+                yield from share.rows_of(record, self._list.misfits)
+        self._report()
+        self._judge()
+
+    def _later_turn(self, share: _Share) -> Iterator[Record]:
+        if self._error:
+            raise self._error
+        yield from share.aside.taken()
+
+    def _finish(self, share: _Share) -> None:
+        """Move the bookmark of a stream all of whose rows were sent, and tell the target which others are gone."""
+        found, stream = share.bookmark, share.stream
+        found.value = max(found.value, self._list.moment)
+        if share.is_complete:
+            of_list = sum(tally.rows for tally in self._list.tallies.values())
+            self.sync.complete[stream.name] = of_list if stream is self._parent else share.tally.rows
+            counts = {} if stream is self._parent else {_ROWS: share.tally}
+            counts |= self._list.tallies if share is self._lead else {}
+            found.rows = {**found.rows, stream.config["org_id"]: {name: each.note() for name, each in counts.items()}}
+            if share.will_be_complete and stream.config["emit_activate_version_messages"]:
+                found.version = self.sync.version
+                for table in stream.tables:
+                    self._session.write(ActivateVersionMessage(stream=table, version=found.version))
+        found.store(stream.stream_state, stream.replication_key if stream.has_bookmark else None, stream.made_for)
+
+    def _report(self) -> None:
+        parent = self._shares.get(self._parent)
+        self._list.report(keeps_extra=bool(parent and parent.columns.keeps_extra))
+        for share in self._shares.values():
+            share.report()
+
+    def _judge(self) -> None:
+        """Decide of which streams every row was there, so that all others count as deleted."""
+        if doubt := self._list.doubt:
+            self._parent.logger.warning(
+                "No row made from the list of '%s' is marked as deleted: %s.", self._parent.name, doubt
+            )
+            return
+        losses = []
+        for share in self._shares.values():
+            share.is_complete = share.will_be_complete and not share.keyless
+            tallies = self._list.tallies.values() if share.stream is self._parent else [share.tally]
+            if share.is_complete:
+                losses += [f"'{share.stream.name}' {tally.loss}" for tally in tallies if tally.loss]
+        if losses:
+            for share in self._shares.values():
+                share.is_complete = False
+            error = (
+                f"{'; '.join(losses)}, so no row made from this list is marked as deleted; check that the token may"
+                " still see all of it, or sync once without a state to accept it (Meltano: `--full-refresh`)."
+            )
+            self._session.fail(self._parent.name, ShrunkError(error[0].upper() + error[1:]))
+
+
+class _Share:
+    """What one stream gets of a reading.
+
+    Attributes:
+        stream: The stream.
+        bookmark: What earlier syncs have left of it.
+        floor: The second before which all changes are known, or `""`.
+        columns: What of a row goes out.
+        aside: Rows that wait for the stream's turn.
+        tally: Counts them.
+        keyless: Rows that have no key, and are left out.
+        will_be_complete: Whether a reading that comes to its end will have shown every row.
+        is_complete: Whether it has.
+    """
+
+    def __init__(self, stream: TallyfyStream) -> None:
+        self.stream = stream
+        self.bookmark = stream.load_bookmark()
+        self.floor = stream.floor(self.bookmark)
+        self.columns = stream.columns()
+        self.aside = _Spool(as_floats=self.columns.as_floats)
+        known = self.bookmark.rows.get(stream.config["org_id"])
+        self.tally = Tally(known.get(_ROWS) if isinstance(known, dict) else None)
+        self.keyless = 0
+        self.will_be_complete = deletions.covers_every_row(stream, self.floor)
+        self.is_complete = False
+        self._keys = [name for name in stream.primary_keys if name != "org_id"]
+        for table in stream.tables:
+            stream.session.versions[table] = (
+                stream.session.sync.version if self.will_be_complete else self.bookmark.version
+            )
+
+    def rows_of(self, record: Record, misfits: set[Misfit]) -> Iterator[Record]:
+        """Yield the stream's rows that are made from a record, each as it goes out."""
+        for row in self.stream.records_from(record, self.floor, misfits):
+            if any(row.get(name) in {None, ""} for name in self._keys):
+                self.keyless += 1
+            else:
+                self.tally.rows += 1
+                yield self.columns(row)
+
+    def report(self) -> None:
+        """Warn, once, of what was left out."""
+        name, log = self.stream.name, self.stream.logger
+        if self.keyless:
+            log.warning(
+                "%d rows of '%s' have no %s and are left out, so none of '%s' is marked as deleted.",
+                self.keyless,
+                name,
+                " or no ".join(f"'{key}'" for key in self._keys),
+                name,
+            )
+        if self.columns.homeless:
+            log.warning(
+                "Fields of '%s' that the catalog does not know are left out, since '%s' is not selected: %s.",
+                name,
+                EXTRA,
+                listed(f"'{field}'" for field in self.columns.homeless),
+            )
 
 
 class _Spool:
-    """Rows in a file without a name, which vanishes with the process: their number must not matter."""
+    """Spills rows to an anonymous temporary file, so that memory stays flat."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, as_floats: bool) -> None:
+        self._decode = (_AS_FLOATS if as_floats else _EXACT).decode
         self._file: Any = None
-        self.rows = 0
 
     def put(self, rows: Iterable[Record]) -> None:
         for row in rows:
-            self.rows += 1
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `taken`, or with the process
             self._file.write(_ENCODER.encode(row) + b"\n")
@@ -146,4 +263,4 @@ class _Spool:
         with self._file as lines:
             lines.seek(0)
             for line in lines:
-                yield _DECODER.decode(line)
+                yield self._decode(line)

@@ -6,6 +6,7 @@ import atexit
 import os
 import stat
 import sys
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -15,9 +16,13 @@ from singer_sdk.singerlib.messages import RecordMessage
 from typing_extensions import override
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from singer_sdk.singerlib.messages import Message
 
 
+#: Seconds that a target has to read the line under way once the process is to end.
+_PATIENCE: Final = 5.0
 #: Bytes of records to write at once: what a pipe holds on Linux.
 _BLOCK: Final = 65_536
 
@@ -30,13 +35,12 @@ class LineWriter(MsgSpecWriter):
     """Writes messages as whole lines, records many at a time; a signal that arrives meanwhile waits until all are out.
 
     Attributes:
-        version: What rows are marked with, so that a later sync can tell those it has not shown; None to mark none.
+        versions: What the rows of a table are marked with, or None to mark them with nothing.
     """
 
     def __init__(self) -> None:
-        """Start with nothing written."""
         super().__init__()
-        self.version: int | None = None
+        self.versions: Mapping[str, int | None] = {}
         self._lines = bytearray()
         self._writing = False
         self._exit_code: int | None = None
@@ -46,14 +50,11 @@ class LineWriter(MsgSpecWriter):
     def write_message(self, message: Message) -> None:
         """Write a message: a record with the next ones, anything else at once, after the records before it.
 
-        Args:
-            message: The message.
-
         Raises:
             OutputError: If the output is closed or full.
         """
         if isinstance(message, RecordMessage):
-            message.version = self.version
+            message.version = self.versions.get(message.stream)
         self._lines += self.format_message(message)
         if len(self._lines) >= _BLOCK or not isinstance(message, RecordMessage):
             self.flush()
@@ -75,14 +76,13 @@ class LineWriter(MsgSpecWriter):
             self.flush()
 
     def write_lines(self, lines: bytes) -> None:
-        """Write lines.
-
-        Args:
-            lines: The lines, each with its end.
+        """Write lines, each with its end.
 
         Raises:
             OutputError: If the output is closed or full.
         """
+        if sys.stdout is None:
+            raise OutputError("Messages cannot be written, since standard output is closed; check the target.")
         before = self._position()
         self._writing = True
         try:
@@ -94,26 +94,40 @@ class LineWriter(MsgSpecWriter):
             self._drop_part_of_line(lines, before)
             if self._exit_code is not None:  # whoever stopped this process may have stopped the target as well
                 sys.exit(self._exit_code)
-            msg = f"Messages cannot be written ({error.strerror}); check the target, or the disk the output goes to."
-            raise OutputError(msg) from None
+            raise OutputError(
+                f"Messages cannot be written ({error.strerror}); check the target, or the disk the output goes to."
+            ) from None
         finally:
             self._writing = False
         if self._exit_code is not None:
             sys.exit(self._exit_code)
 
-    def stop(self, exit_code: int) -> None:
+    def stop(self, exit_code: int, last_act: Callable[[], None]) -> None:
         """End the process, after the lines that are being written; the next sync reads again what waits.
 
+        A target that does not read would keep the process for ever: after five seconds, or a second signal, it ends.
+
         Args:
-            exit_code: What to exit with.
+            exit_code: The exit code.
+            last_act: Called before the process ends in the middle of a line.
 
         Raises:
             SystemExit: At once if nothing is being written.
         """
-        self._exit_code = exit_code
+        is_second, self._exit_code = self._exit_code is not None, exit_code
         self._lines.clear()  # the target may have been stopped as well, and would keep the process waiting
         if not self._writing:
             sys.exit(exit_code)
+
+        def end() -> None:
+            last_act()
+            os._exit(exit_code)
+
+        if is_second:
+            end()
+        timer = threading.Timer(_PATIENCE, end)
+        timer.daemon = True
+        timer.start()
 
     @staticmethod
     def _position() -> int:

@@ -1,0 +1,131 @@
+"""The command line: how a process ends, and what it says then."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, SingerSDKError, StreamMapConfigError
+from singer_sdk.plugin_base import SingerCommand
+from typing_extensions import override
+
+from tap_tallyfy.api.errors import (
+    FilterRefusedError,
+    ListFailedError,
+    ListRefusedError,
+    ListUnsupportedError,
+    LoginError,
+    NetworkSettingsError,
+)
+from tap_tallyfy.reading.page import UnreadListError
+from tap_tallyfy.singer.deletions import ShrunkError
+from tap_tallyfy.singer.session import SyncFailedError
+from tap_tallyfy.singer.writer import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import FrameType
+
+_PASSING: Final = 75
+_BUG: Final = 70
+_OTHER: Final = 1
+#: Exit codes by class of error, after sysexits.h; `docs/troubleshooting.md` says what to do with each.
+_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (ShrunkError, 65),
+    (OutputError, 74),
+    (LoginError, 77),
+    (ListRefusedError, 77),
+    (ListFailedError, _PASSING),
+    (UnreadListError, _PASSING),
+    (FilterRefusedError, 78),
+    (ListUnsupportedError, 78),
+    (NetworkSettingsError, 78),
+    (ConfigValidationError, 78),
+    (MapExpressionError, 78),
+    (StreamMapConfigError, 78),
+    (SingerSDKError, _OTHER),
+    (OSError, 74),
+)
+#: Another try may help after these: the loader or the disk, the API or the network.
+_RETRIED: Final = frozenset({74, _PASSING})
+_STOPPED: Final = 128
+#: Signals that end a sync in an orderly way; Windows knows only some of them.
+_SIGNALS: Final = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code that an error ends the process with."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0
+    if isinstance(error, SyncFailedError):
+        codes = [exit_code(each) for each in error.errors.values()]
+        # What a person has to mend does not pass by itself.
+        return next((code for code in codes if code != _PASSING), _PASSING)
+    return next((code for kind, code in _CODES if isinstance(error, kind)), _BUG)
+
+
+def is_retried(code: int) -> bool:
+    """Return whether another try may help after an exit code."""
+    return code in _RETRIED or code > _STOPPED
+
+
+def outcome(code: int) -> str:
+    """Return what an exit code says of a sync: `done`, `failed` or `stopped`."""
+    return "stopped" if code > _STOPPED else "failed" if code else "done"
+
+
+def sentences(error: BaseException) -> Sequence[str]:
+    """Return what to tell the user of an error, a sentence each."""
+    if isinstance(error, ConfigValidationError):
+        return [str(each) for each in error.errors]
+    if isinstance(error, SyncFailedError):
+        return list(dict.fromkeys(map(str, error.errors.values())))
+    return [str(error)]
+
+
+@contextmanager
+def signals_sent_to(stop: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have signals that end a process handled inside, and as before afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """Put back the signal handlers that something inside replaces."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class TallyfyCommand(SingerCommand):
+    """The command line: expected errors end it with a sentence each and no traceback; a bug shows its traceback."""
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except (SingerSDKError, OSError) as error:
+            self.logger.debug("Where that happened:", exc_info=True)
+            for sentence in sentences(error):
+                self.logger.error("%s", sentence)  # noqa: TRY400 - expected, so without a traceback
+            sys.exit(exit_code(error))
+        except Exception as error:
+            self.logger.critical("The tap has a bug; please report it with these lines.", exc_info=True)
+            sys.exit(exit_code(error))

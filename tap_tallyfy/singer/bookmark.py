@@ -1,0 +1,139 @@
+"""What the tap keeps in a stream's part of the state, and when that is void.
+
+Nothing else touches the state. A stream's entry stays as it was until the stream has been read to its end: a sync that
+fails, and one under wrong settings, costs no bookmark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from tap_tallyfy.dates import date_time_or_none, earlier, lies_in_the_future, second
+
+#: Where the SDK keeps what it makes the bookmark once a stream has been synced to its end.
+_PROGRESS: Final = "progress_markers"
+_KEY, _VALUE, _MADE_FOR = "replication_key", "replication_key_value", "made_for"
+
+
+@dataclass(frozen=True)
+class MadeFor:
+    """What a bookmark depends on: under anything else it would skip records.
+
+    Attributes:
+        settings: The organization and the filters, as a hash.
+        shape: The primary key and the schema that the tap declares, as a hash.
+        start_date: The second of `start_date`, or `""` where there is none.
+    """
+
+    settings: str
+    shape: str
+    start_date: str = ""
+
+
+def fingerprint(value: object) -> str:
+    """Return a short hash of any JSON."""
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
+
+
+@dataclass
+class Bookmark:
+    """What an earlier sync has left of a stream.
+
+    Attributes:
+        value: The date-time up to which all changes have been read, or `""`.
+        sort: The order by change that the server was seen to honour, or None.
+        version: The version that the target was told last to be the one of all rows, or None.
+        rows: For each organization and list, what the last complete reading has shown; see `deletions`.
+        marks: Further notes, by the name of who keeps them.
+        void: Why the value must not be used, or `""`.
+    """
+
+    value: str = ""
+    sort: str | None = None
+    version: int | None = None
+    rows: dict[str, Any] = field(default_factory=dict)
+    marks: dict[str, Any] = field(default_factory=dict)
+    void: str = ""
+
+    @classmethod
+    def load(cls, state: dict[str, Any], replication_key: str | None, made_for: MadeFor) -> Bookmark:
+        """Read a stream's part of the state, taking nothing in it for granted.
+
+        Args:
+            state: The stream's part of the state.
+            replication_key: The field that the stream is replicated by, or None if it has no bookmark.
+            made_for: What a bookmark depends on.
+        """
+        version, rows, marks, sort = (state.get(name) for name in ("version", "rows", "marks", "sort"))
+        kept = cls(
+            version=version if type(version) is int else None,
+            rows=rows if isinstance(rows, dict) else {},
+            marks=marks if isinstance(marks, dict) else {},
+            sort=sort if isinstance(sort, str) else None,
+        )
+        given = state.get(_VALUE)
+        if replication_key is None or not given or state.get(_KEY) != replication_key:
+            return kept
+        kept.value = date_time_or_none(given) or ""
+        kept.void = _void(state, kept.value, made_for)
+        if kept.void:
+            kept.value, kept.sort, kept.marks = "", None, {}
+        return kept
+
+    def store(self, state: dict[str, Any], replication_key: str | None, made_for: MadeFor) -> None:
+        """Write all of it into a stream's part of the state, once the stream has been read to its end.
+
+        Args:
+            state: The stream's part of the state; changed in place.
+            replication_key: The field that the stream is replicated by, or None if it has no bookmark.
+            made_for: What the bookmark depends on from now on.
+        """
+        state.pop(_PROGRESS, None)
+        for name in (_KEY, _VALUE, "start_date", "filters", "sort", "version", "rows", "marks", _MADE_FOR):
+            state.pop(name, None)
+        if replication_key and self.value:
+            # The SDK promotes what it finds here, and only that, as soon as the stream is done.
+            state[_PROGRESS] = {_KEY: replication_key, _VALUE: self.value}
+        state["filters"] = made_for.settings
+        state[_MADE_FOR] = made_for.shape
+        kept = {"start_date": made_for.start_date, "sort": self.sort, "version": self.version}
+        kept |= {"rows": self.rows, "marks": self.marks}
+        state |= {name: value for name, value in kept.items() if value}
+
+
+def begin(state: dict[str, Any]) -> None:
+    """Announce that a stream's progress is worth nothing before its end, so that the SDK need not warn of it."""
+    state[_PROGRESS] = {}
+
+
+def abandon(state: dict[str, Any]) -> None:
+    """Forget the progress of a stream that was not read to its end; its entry stays as it was."""
+    state.pop(_PROGRESS, None)
+
+
+def since(bookmark: Bookmark, lookback: int, start: str) -> str:
+    """Return the second before which all changes are known, or `""`.
+
+    Args:
+        bookmark: The bookmark.
+        lookback: Seconds by which a replica may show a change late, or a transaction may be committed late.
+        start: The second of `start_date`, or `""`.
+    """
+    return max(earlier(bookmark.value, lookback), start)
+
+
+def _void(state: dict[str, Any], value: str, made_for: MadeFor) -> str:
+    if not value:
+        return "is no date-time"
+    if state.get("filters", made_for.settings) != made_for.settings:
+        return "was made under other settings"
+    # A state with one and not the other is of an older version of the tap; one with neither was written by hand.
+    if state.get(_MADE_FOR, made_for.shape if "filters" not in state else "") != made_for.shape:
+        return "was made for another key or schema, by another version of the tap"
+    if made_for.start_date < second(date_time_or_none(state.get("start_date"))):
+        return "was made under a later 'start_date'"
+    return "lies in the future" if lies_in_the_future(value) else ""

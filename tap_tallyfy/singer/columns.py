@@ -1,0 +1,68 @@
+"""What of a record goes out: exactly the columns of the stream's SCHEMA."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from tap_tallyfy.records.contract import EXTRA, ORG_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    Record = dict[str, Any]
+
+
+class Columns:
+    """Projects records on the columns that a catalog selects.
+
+    Attributes:
+        keeps_extra: Whether `_extra` is selected.
+        as_floats: Whether numbers with a point become floats, which the expressions of stream maps need.
+        homeless: Fields met so far that the catalog does not know, and that go nowhere since `_extra` is not selected.
+    """
+
+    def __init__(
+        self, selected: Sequence[str], *, deselected: Collection[str], org_id: str | None, as_floats: bool
+    ) -> None:
+        """Prepare to project.
+
+        Args:
+            selected: The columns of the SCHEMA, in its order.
+            deselected: What goes nowhere, not into `_extra` either.
+            org_id: The organization that records belong to, or None where the catalog has no column for it.
+            as_floats: Whether numbers with a point become floats, which the expressions of stream maps need.
+        """
+        self.homeless: set[str] = set()
+        self._blank = dict.fromkeys(selected)
+        if org_id is not None:
+            self._blank[ORG_ID] = org_id
+        self._known = frozenset(selected).difference({EXTRA})
+        self._deselected = frozenset(deselected)
+        self.keeps_extra = EXTRA in self._blank
+        self.as_floats = as_floats
+
+    def __call__(self, record: Record) -> Record:
+        """Return a record with each column of the SCHEMA and no other; null where the API sent nothing."""
+        row = self._blank.copy()
+        extra = record.get(EXTRA)
+        if record.keys() <= self._known or not (rest := record.keys() - self._known - {EXTRA}):
+            row |= record
+        else:
+            row |= {name: record[name] for name in record.keys() & self._known}
+            further = {name: record[name] for name in rest - self._deselected if record[name] is not None}
+            extra = {**(extra or {}), **further} or None
+        if extra:
+            extra = {name: value for name, value in extra.items() if name not in self._deselected} or None
+        if self.keeps_extra:
+            row[EXTRA] = extra
+        else:
+            row.pop(EXTRA, None)
+            self.homeless.update(extra or ())
+        if self.as_floats:
+            row = {name: _as_float(value) for name, value in row.items()}
+        return row
+
+
+def _as_float(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else value

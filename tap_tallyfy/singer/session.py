@@ -1,0 +1,112 @@
+"""What the streams of a tap share, and the sync that is under way."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from singer_sdk.exceptions import FatalSyncError
+
+from tap_tallyfy.api.errors import ListFailedError, LoginError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from singer_sdk.singerlib.messages import Message
+
+    from tap_tallyfy.api.client import Client
+    from tap_tallyfy.singer.progress import Progress
+
+#: Some loaders keep versions in 32 bits.
+_LARGEST_VERSION: Final = 2**31 - 1
+#: Lists that may fail for want of a connection before any has answered; the next such failure ends the sync.
+_UNANSWERED: Final = 1
+
+
+class SyncFailedError(FatalSyncError):
+    """Some lists could not be read, or not be believed; all others were synced.
+
+    Attributes:
+        errors: Why, by the name of the list.
+    """
+
+    def __init__(self, errors: Mapping[str, Exception]) -> None:
+        super().__init__(" ".join(map(str, errors.values())))
+        self.errors = dict(errors)
+
+
+@dataclass
+class Sync:
+    """One sync of a tap, made new for each.
+
+    Attributes:
+        version: Marks the rows of streams that are read completely.
+        began: When it began by this machine's clock, in seconds since the epoch.
+        failures: Why a list could not be read, or not be believed, by its name.
+        complete: For each stream all of whose rows were sent, how many there were.
+    """
+
+    version: int
+    began: float = field(default_factory=time.time)
+    failures: dict[str, Exception] = field(default_factory=dict)
+    complete: dict[str, int] = field(default_factory=dict)
+
+
+class Session:
+    """What the streams of a tap share.
+
+    Attributes:
+        client: Sends the requests of all streams.
+        progress: Says how far the sync is.
+        write: Writes a Singer message.
+        versions: What the rows of a table are marked with, or None to mark them with nothing.
+        sync: The sync that is under way.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        progress: Progress,
+        write: Callable[[Message], None],
+        known_versions: Iterable[object],
+    ) -> None:
+        """Begin the first sync.
+
+        Args:
+            client: Sends the requests of all streams.
+            progress: Says how far the sync is.
+            write: Writes a Singer message.
+            known_versions: The versions in the state, whatever they are.
+        """
+        self.client = client
+        self.progress = progress
+        self.write = write
+        self.versions: dict[str, int | None] = {}
+        self.sync = Sync(_next_version(known_versions))
+
+    def begin_next(self) -> None:
+        """End the sync that is under way; the next one begins."""
+        self.sync = Sync(_next_version([self.sync.version]))
+        self.progress.costs.clear()
+
+    def fail(self, name: str, error: Exception) -> None:
+        """Note that a list has failed, so that the others go on.
+
+        Raises:
+            LoginError: If the token is refused: it is for every list.
+            ListFailedError: If no list has answered yet, and this is not the first one to fail for want of an answer.
+        """
+        failures = self.sync.failures
+        if isinstance(error, LoginError):
+            raise error
+        unanswered = [why for why in failures.values() if isinstance(why, ListFailedError)]
+        if isinstance(error, ListFailedError) and not self.client.has_answered and len(unanswered) >= _UNANSWERED:
+            raise error
+        failures.setdefault(name, error)
+
+
+def _next_version(known: Iterable[object]) -> int:
+    """Return the present second, or more where a version is known that is no smaller."""
+    versions = [version for version in known if type(version) is int and version < _LARGEST_VERSION]
+    return max([int(time.time()), *(version + 1 for version in versions)])

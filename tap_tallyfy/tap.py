@@ -115,7 +115,7 @@ class TapTallyfy(Tap):
     @cached_property
     def progress(self) -> Progress:
         """Says how far the sync is."""
-        return Progress(self.client.pace, self.logger)
+        return Progress(self.client.limiter, self.logger)
 
     @override
     def setup_mapper(self) -> None:

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import requests
 
-from tap_tallyfy.api.errors import LoginError, PassingError, is_passing
+from tap_tallyfy.api.errors import ConnectionFailedError, LoginError, PassingError, is_passing
 from tap_tallyfy.api.retry import retry_after
-from tap_tallyfy.api.transport import ConnectionFailedError, Response, TooLargeError, Transport
+from tap_tallyfy.api.transport import TooLargeError, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tap_tallyfy.api.response import Response
     from tap_tallyfy.api.secrets import Secrets
 
 #: Seconds an application token lives where the response does not say (vendor docs: 7 days).
 _DEFAULT_LIFETIME: Final = 604_800
 #: A token is renewed when this share of its life is left, so that none expires while a request is under way.
 _RENEWAL_SHARE: Final = 0.05
-_NO_TOKEN: Final = "The token URL answered without a token; check 'token_url'."
+_NOT_A_TOKEN: Final = "The token URL answered without a token; check 'token_url'."  # noqa: S105 - no password
 
 
 class Auth(Protocol):
@@ -123,7 +124,7 @@ class ApplicationToken:
                 f"The token URL could not be reached ({error}); check 'token_url' and the network."
             ) from None
         except TooLargeError:
-            raise LoginError(_NO_TOKEN) from None
+            raise LoginError(_NOT_A_TOKEN) from None
         status = response.status
         if is_passing(status):
             raise PassingError(
@@ -144,9 +145,9 @@ def _token_in(response: Response) -> tuple[str, float]:
         body: Mapping[str, Any] = json.loads(response.body)
         token, lifetime = body["access_token"], float(body.get("expires_in") or _DEFAULT_LIFETIME)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        raise LoginError(_NO_TOKEN) from None
+        raise LoginError(_NOT_A_TOKEN) from None
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
-        raise LoginError(_NO_TOKEN)
+        raise LoginError(_NOT_A_TOKEN)
     return token, lifetime if 0 < lifetime < math.inf else _DEFAULT_LIFETIME
 
 

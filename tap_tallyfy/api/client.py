@@ -9,26 +9,34 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from singer_sdk import metrics
 
 from tap_tallyfy.api.auth import auth_for
-from tap_tallyfy.api.errors import ListFailedError, PassingError, ResponseTooLargeError
+from tap_tallyfy.api.errors import ConnectionFailedError, ListFailedError, PassingError, ResponseTooLargeError
 from tap_tallyfy.api.rate_limit import RateLimiter
 from tap_tallyfy.api.retry import LONGEST_WAIT, Retry, retry_after, spoken
 from tap_tallyfy.api.secrets import Secrets
-from tap_tallyfy.api.transport import MAX_BODY, ConnectionFailedError, Response, TooLargeError, Transport
+from tap_tallyfy.api.transport import MAX_BODY, TooLargeError, Transport
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
 
     import requests
 
+    from tap_tallyfy.api.response import Response
+
+    #: Another request, and what parses its response: it never returns, as the response is but a hint at the cause.
+    Detour: TypeAlias = tuple[requests.Request, Callable[[Response], NoReturn]]
+
 #: How often one request may be rejected for the rate limit before its list counts as failed.
 MAX_REJECTIONS: Final = 20
+#: How often the API itself has to fail before a detour is asked for.
+_FAILURES: Final = 2
 
 _Parsed = TypeVar("_Parsed")
 
@@ -88,7 +96,7 @@ class Client:
         self.has_answered = False
         self.limiter = RateLimiter(config.get("requests_per_minute"), log=log)
         self.traffic: defaultdict[str, Traffic] = defaultdict(Traffic)
-        self._host = urlsplit(str(config["api_url"])).netloc
+        self._host = urlsplit(config["api_url"]).netloc
         self._log = log
         self._retry = retry
         self._sleep = sleep
@@ -108,7 +116,7 @@ class Client:
         parse: Callable[[Response], _Parsed],
         account: Account,
         *,
-        retry: Retry | None = None,
+        detours: Sequence[Detour] = (),
     ) -> _Parsed:
         """Return the parsed response to a request.
 
@@ -116,22 +124,26 @@ class Client:
             request: The request; it is signed anew for each try, so that it never carries a token renewed since.
             parse: Parses the response; raises `PassingError` if another try may help.
             account: Where to book the request.
-            retry: When to send it again, if not as usual.
+            detours: What to ask instead, once each, when the API itself has failed twice in a row.
 
         Raises:
             APIError: If the API refuses, or does not answer after all tries.
         """
-        retry = retry or self._retry
-        for number, wait in enumerate(chain(retry.waits(), [None]), start=1):
+        detours_left, failures = iter(detours), 0
+        waits = chain(self._retry.waits(), [None])
+        for number, wait in enumerate(waits, start=1):
+            asked, understand = next(detours_left, (request, parse)) if failures >= _FAILURES else (request, parse)
             try:
-                parsed = parse(self._send(request, account))
-            except (ConnectionFailedError, PassingError) as error:
-                asked_for = getattr(error, "retry_after", None) or 0.0
+                parsed = understand(self._send(asked, account))
+            except PassingError as error:
+                asked_for = error.retry_after or 0.0
                 if wait is None or asked_for > LONGEST_WAIT:
-                    raise self._given_up(error, request, retry.tries) from None
-                pause = max(wait, asked_for)
+                    raise self._given_up(error, request) from None
+                # A status of success is one of a response that makes no sense.
+                failures += error.status == HTTPStatus.OK or (error.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+                pause, tries = max(wait, asked_for), self._retry.tries
                 self._log.warning(
-                    "Attempt %d of %d failed, the next one follows in %.1f s: %s", number, retry.tries, pause, error
+                    "Attempt %d of %d failed, the next one follows in %.1f s: %s", number, tries, pause, error
                 )
             else:
                 self.has_answered = True
@@ -192,21 +204,19 @@ class Client:
             response = self._transport.send(signed)
         except TooLargeError:
             raise ResponseTooLargeError(
-                f"{_named(request)} sent more than {MAX_BODY >> 20} MiB; lower 'page_size', or ask for less related data"
-                f" under '{account.stream}.with'."
+                f"{_named(request)} sent more than {MAX_BODY >> 20} MiB; lower 'page_size', or ask for less related"
+                f" data under '{account.stream}.with'."
             ) from None
         finally:
             self._note(account, response, time.monotonic() - began)
         return response
 
-    def _given_up(
-        self, error: ConnectionFailedError | PassingError, request: requests.Request, tries: int
-    ) -> ListFailedError:
+    def _given_up(self, error: PassingError, request: requests.Request) -> ListFailedError:
         """Return the error that a failure is when no further try is made."""
         if isinstance(error, ConnectionFailedError):
             return ListFailedError(
-                f"{_named(request)} at {self._host} failed {tries} times ({error}); check the network and 'api_url', or"
-                " raise 'request_timeout'."
+                f"{_named(request)} at {self._host} failed {self._retry.tries} times ({error}); check the network and"
+                " 'api_url', or raise 'request_timeout'."
             )
         if (error.retry_after or 0.0) > LONGEST_WAIT:
             return _too_long(request, error.status, error.retry_after or 0.0)
@@ -220,7 +230,7 @@ class Client:
         else:
             self.limiter.release(remaining=response.headers.get("X-RateLimit-Remaining") if response else None)
         succeeded = response is not None and response.status < HTTPStatus.BAD_REQUEST
-        tags = {
+        tags: dict[str, Any] = {
             metrics.Tag.STREAM: account.stream,
             metrics.Tag.ENDPOINT: account.endpoint,
             metrics.Tag.HTTP_STATUS_CODE: response.status if response else None,

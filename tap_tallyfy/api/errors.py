@@ -9,17 +9,16 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_tallyfy.api.retry import retry_after
 from tap_tallyfy.api.secrets import repeats
-from tap_tallyfy.records.body import loads
+from tap_tallyfy.records.body import Body, loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tap_tallyfy.api.transport import Response
+    from tap_tallyfy.api.response import Response
 
 _NO_ENDPOINT: Final = "ENDPOINT_NOT_FOUND"
 #: Longer words are no codes and no names, and more of them than this help nobody.
@@ -91,7 +90,11 @@ class PassingError(RetriableAPIError):
         self.retry_after = retry_after
 
 
-def parse(response: Response) -> Any:  # noqa: ANN401 - any JSON
+class ConnectionFailedError(PassingError):
+    """No whole response came; the text names the cause alone, without a URL."""
+
+
+def parse(response: Response) -> Body:
     """Return the JSON that a response holds.
 
     Raises:
@@ -121,14 +124,24 @@ def check(response: Response, stream: str) -> None:
         PassingError: If it may well be another one the next time.
         APIError: If the API refuses.
     """
-    if response.status != HTTPStatus.OK:
-        raise _error(response, stream)
+    status = response.status
+    if status == HTTPStatus.OK:
+        return
+    said = f"GET {response.path} returned {status}"
+    if is_passing(status):
+        raise PassingError(
+            f"{said}: the API failed; if this persists, ask Tallyfy's support.", status, retry_after(response.headers)
+        )
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        raise ListUnsupportedError(
+            f"{said}, a redirect, which the tap does not follow to keep the token safe; check 'api_url'.", status
+        )
+    raise _refusal(response, said, stream)
 
 
-def _error(response: Response, stream: str) -> Exception:  # noqa: PLR0911 - one return for each kind of refusal
+def _refusal(response: Response, said: str, stream: str) -> APIError:  # noqa: PLR0911 - one for each kind
     status, body = response.status, _body(response)
     code, fields = _code(body, response), _refused_fields(body, response)
-    said = f"GET {response.path} returned {status}"
     coded = f"{said} ({code})" if code else said
     if status == HTTPStatus.UNAUTHORIZED:
         return LoginError(
@@ -136,21 +149,18 @@ def _error(response: Response, stream: str) -> Exception:  # noqa: PLR0911 - one
             " out, and after 6 months), or check 'client_id' and 'client_secret'.",
             status,
         )
-    if status == HTTPStatus.FORBIDDEN and body is None:
-        return ListFailedError(
-            f"{said} without the API's JSON, so a firewall or gateway on the way may have answered; check 'api_url',"
-            " and whether this machine may reach it.",
-            status,
-        )
+    if status in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND} and body is None:
+        elsewhere = f"{said} without the API's JSON, so something else answered, such as"
+        if status == HTTPStatus.FORBIDDEN:
+            return ListFailedError(
+                f"{elsewhere} a firewall; check 'api_url', and whether it lets this machine through.", status
+            )
+        return ListUnsupportedError(f"{elsewhere} another server; check 'api_url' and 'org_id'.", status)
     if status == HTTPStatus.FORBIDDEN:
         return ListRefusedError(
             f"{said}: the token's user may not read this list; use the token of a user who may, or deselect"
             f" '{stream}'.",
             status,
-        )
-    if status == HTTPStatus.NOT_FOUND and body is None:
-        return ListUnsupportedError(
-            f"{said} without the API's JSON, so something else may have answered; check 'api_url' and 'org_id'.", status
         )
     if status == HTTPStatus.NOT_FOUND and code == _NO_ENDPOINT:
         return ListUnsupportedError(f"{coded}: there is no such endpoint; check 'api_url'.", status)
@@ -161,14 +171,6 @@ def _error(response: Response, stream: str) -> Exception:  # noqa: PLR0911 - one
         return FilterRefusedError(
             f"{said}: the API rejected a filter; check {named or f'the filters under {stream!r}'}.", status, fields
         )
-    if is_passing(status):
-        return PassingError(
-            f"{said}: the API failed; if this persists, ask Tallyfy's support.", status, retry_after(response.headers)
-        )
-    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return ListUnsupportedError(
-            f"{said}, a redirect, which the tap does not follow to keep the token safe; check 'api_url'.", status
-        )
     unexpected = f"{coded}, which the tap does not expect; check 'api_url' and the filters."
     if status == HTTPStatus.BAD_REQUEST:
         return FilterRefusedError(unexpected, status, fields)
@@ -178,7 +180,7 @@ def _error(response: Response, stream: str) -> Exception:  # noqa: PLR0911 - one
 def _body(response: Response) -> dict[str, Any] | None:
     """Return the object that an error's body holds, or None: then it does not come from the API."""
     try:
-        body = parse(response)
+        body = parse(response).value
     except PassingError:
         return None
     return body if isinstance(body, dict) else None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 #: The longest wait that the server can impose, in seconds; where it wants a longer one, the list fails at once.
 LONGEST_WAIT: Final = 3600.0
 
+_HOURS_OF_A_YEAR: Final = 24 * 365
 _SECONDS: Final = re.compile(r"\d+(\.\d*)?", re.ASCII)
 
 
@@ -54,9 +55,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def spoken(seconds: float) -> str:
-    """Return a time as a person would say it."""
-    if seconds < 2 * 60:
-        return f"{seconds:.0f} seconds"
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:,.0f} hours" if seconds < 1e9 else "years"
+    """Return a long time in words."""
+    hours = seconds / 3600
+    return "years" if hours > _HOURS_OF_A_YEAR else f"{hours:,.1f} hours".replace(".0 ", " ")

@@ -7,7 +7,6 @@ import os
 import ssl
 import time
 import zlib
-from dataclasses import dataclass
 from functools import cached_property
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
@@ -21,7 +20,8 @@ from typing_extensions import override
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from tap_tallyfy.api.errors import NetworkSettingsError
+from tap_tallyfy.api.errors import ConnectionFailedError, NetworkSettingsError
+from tap_tallyfy.api.response import Response
 
 if TYPE_CHECKING:
     import socket
@@ -36,33 +36,8 @@ _ANY_HEADER: Final = zlib.MAX_WBITS | 32
 _PACKED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 
 
-class ConnectionFailedError(Exception):
-    """No whole response came, and another try may help; the text says why, without the URL."""
-
-
 class TooLargeError(Exception):
     """A response unpacks to more than `MAX_BODY` bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A response, read to its end.
-
-    Attributes:
-        status: Its status code.
-        headers: Its headers, by name in any case.
-        body: Its body, unpacked.
-        path: The path of the URL that was asked; the query may hold what the user searches for.
-        authorization: The `Authorization` header that was sent, or `""`.
-        seconds: Seconds from sending the request until the headers had come.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    path: str
-    authorization: str = ""
-    seconds: float = 0.0
 
 
 class Transport:
@@ -137,8 +112,8 @@ class Transport:
     @cached_property
     def _environment(self) -> Mapping[str, Any]:
         """What the environment says of proxies and certificates, the same for all requests of a process."""
-        found = self._session.merge_environment_settings(self._url, {}, True, None, None)
-        del found["stream"]
+        merged = self._session.merge_environment_settings(self._url, {}, None, None, None)
+        found = {name: merged[name] for name in ("proxies", "verify", "cert")}
         if self._url.startswith("https") and isinstance(certificates := found["verify"], str):
             _check_certificates(certificates)
         return found
@@ -146,8 +121,8 @@ class Transport:
     def _proxy_sentence(self) -> str:
         if any(str(proxy).lower().startswith("socks") for proxy in self._environment["proxies"].values()):
             return (
-                "The environment names a SOCKS proxy (ALL_PROXY, HTTPS_PROXY or HTTP_PROXY), which needs PySocks; install"
-                f" 'requests[socks]' beside the tap, or add '{urlsplit(self._url).hostname}' to NO_PROXY."
+                "The environment names a SOCKS proxy (ALL_PROXY, HTTPS_PROXY or HTTP_PROXY), which needs PySocks;"
+                f" install 'requests[socks]' beside the tap, or add '{urlsplit(self._url).hostname}' to NO_PROXY."
             )
         return (
             "The environment names a proxy whose address cannot be understood; correct HTTPS_PROXY, HTTP_PROXY or"

@@ -17,7 +17,6 @@ from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.singerlib.messages import ActivateVersionMessage
 from typing_extensions import override
 
-from tap_tallyfy.api.errors import explain
 from tap_tallyfy.dates import ConversionError, date_time, date_time_or_none, earlier, lies_in_the_future, second
 from tap_tallyfy.records.contract import ORG_ID
 from tap_tallyfy.singer.counter import RowCounter
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Context
 
-    from tap_tallyfy.api.errors import RefusedListError
+    from tap_tallyfy.api.errors import ListRefusedError
     from tap_tallyfy.reading.page import Record
     from tap_tallyfy.singer.shared_reading import Family
 
@@ -241,14 +240,14 @@ class Member(Stream):
 
     # Failures that wait until the other streams are done
 
-    def refused(self, why: RefusedListError, context: Context | None) -> None:
+    def refused(self, why: ListRefusedError, context: Context | None) -> None:
         """Note that the list may not be read; the other streams are synced all the same.
 
         Args:
             why: What the API said.
             context: The partition, if any.
         """
-        self.failure = explain(why.response, self.name)
+        self.failure = str(why)
         # What has been read may not be all there is up to its last change, which the SDK would make the bookmark.
         self.get_context_state(context).pop("progress_markers", None)
         self.logger.warning("'%s' is given up; the other streams go on.", self.name)

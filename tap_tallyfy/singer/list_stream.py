@@ -11,7 +11,7 @@ from singer_sdk.exceptions import AbortedSyncFailedException
 from typing_extensions import override
 
 from tap_tallyfy.api.endpoint import Endpoint
-from tap_tallyfy.api.errors import RefusedFilterError
+from tap_tallyfy.api.errors import FilterRefusedError
 from tap_tallyfy.api.listing import DEFAULT, Listing, ListSource, is_archived
 from tap_tallyfy.dates import earlier, second
 from tap_tallyfy.reading.page import UnreadableError, Window
@@ -111,7 +111,9 @@ class ListStream(Member):
         if status == "archived":
             return (self.archived,)
         if wanted == "only":
-            return (self.archived if status is None else replace(self.archived, forms=({"archived": "only"},)),)
+            return (
+                self.archived if status is None else replace(self.archived, param_variants=({"archived": "only"},)),
+            )
         return (*self.lists, self.archived) if wanted == "include" and status is None else self.lists
 
     # Records
@@ -196,7 +198,7 @@ class ListStream(Member):
             shown = [0] * len(self.doubts)
             for record in self._walk(listing, seen, floor, orders, progress):
                 for number, doubt in enumerate(self.doubts):
-                    shown[number] += doubt.holds(record)
+                    shown[number] += doubt.matches(record)
                 yield record
             proven = next((order.sort for order, evidence in orders.items() if evidence.proven), None)
             for part in self._left_out(listing, shown, seen, progress):
@@ -213,7 +215,10 @@ class ListStream(Member):
         # A day earlier, as nobody says in which time zone a day begins.
         since = {self.since_parameter: earlier(floor, _DAY)[: len("2025-01-15")]}
         return [
-            replace(listing, forms=(*({**form, **since} for form in listing.forms), *listing.forms))
+            replace(
+                listing,
+                param_variants=(*({**form, **since} for form in listing.param_variants), *listing.param_variants),
+            )
             for listing in self.listings
         ]
 
@@ -247,14 +252,14 @@ class ListStream(Member):
             progress: Where to count pages.
         """
         for doubt, count in zip(self.doubts, shown, strict=True) if "status" not in self.filters else ():
-            for form in ({**form, **doubtful} for form in listing.forms for doubtful in doubt.forms):
+            for form in ({**form, **doubtful} for form in listing.param_variants for doubtful in doubt.param_variants):
                 part = Listing((form,), fields=listing.fields)
                 try:
                     page = self._first_page(part, progress)
-                except (RefusedFilterError, UnreadableError):
+                except (FilterRefusedError, UnreadableError):
                     continue
                 settled = [record for record in page.records if seen.is_settled(record)]
-                is_understood = any(map(doubt.holds, page.records))
+                is_understood = any(map(doubt.matches, page.records))
                 # Records that are not settled may have become part of it while the list was read.
                 counts_more = (page.pagination.total or 0) > count + page.count - len(settled)
                 if not all(map(seen.knows, settled)) or (is_understood and (counts_more or not count)):
@@ -279,6 +284,7 @@ class ListStream(Member):
         agent = self.config.get("user_agent") or f"{self.tap_name}/{self._tap.get_plugin_version()}"
         return Endpoint(
             name=self.name,
+            path=self.path,
             url=f"{str(self.config['api_url']).rstrip('/')}{self.path.replace('{org_id}', self.config['org_id'])}",
             # Without X-Tallyfy-Client the API answers 401 or 404 (vendor docs).
             headers={"Accept": "application/json", "X-Tallyfy-Client": "APIClient", "User-Agent": str(agent)},

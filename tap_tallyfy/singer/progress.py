@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tap_tallyfy.singer.terminal import LiveLine
 
 if TYPE_CHECKING:
-    from tap_tallyfy.api.rate_limit import Pace
+    from tap_tallyfy.api.rate_limit import RateLimiter
     from tap_tallyfy.reading.page import Page
     from tap_tallyfy.reading.seen import Seen
 
@@ -42,7 +42,7 @@ class Cost(NamedTuple):
 class Progress:
     """Follows the streams of a tap, one after the other."""
 
-    def __init__(self, pace: Pace, log: logging.Logger) -> None:
+    def __init__(self, pace: RateLimiter, log: logging.Logger) -> None:
         """Start with nothing done.
 
         Args:
@@ -135,7 +135,7 @@ class Progress:
 
     def _so_far(self) -> Cost:
         pace = self._pace
-        return Cost(self._rows, pace.requests, pace.refusals, pace.waited, time.monotonic())
+        return Cost(self._rows, pace.requests, pace.rejections, pace.waited, time.monotonic())
 
     def _tell(self) -> None:
         """Say how far the stream is, if it is time to."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from singer_sdk.exceptions import AbortedSyncFailedException
 
-from tap_tallyfy.api.errors import RefusedListError
+from tap_tallyfy.api.errors import ListRefusedError
 from tap_tallyfy.singer import deletions
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class Family:
             reading = self._reading = _Reading(other for other in self.members if other.selected)
         try:
             yield from self._read(reading, member, context) if first else reading.left_for(member)
-        except RefusedListError as why:
-            unknown = why.response.status_code == HTTPStatus.NOT_FOUND
+        except ListRefusedError as why:
+            unknown = why.status == HTTPStatus.NOT_FOUND
             if unknown and not self.head.client.has_answered:  # then it is no matter of this list alone
                 raise
             reading.refusal = why
@@ -116,7 +116,7 @@ class _Reading:
         self.clock = ""
         #: For each member all of whose rows this reading has shown, their number; None before the end of the list.
         self.complete: dict[Member, int] | None = None
-        self.refusal: RefusedListError | None = None
+        self.refusal: ListRefusedError | None = None
 
     def left_for(self, member: Member) -> Iterator[Record]:
         if self.refusal:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tap_tallyfy.singer.progress import Progress
 
 #: Tasks and templates know one way to ask for archived ones.
-_ONLY_ARCHIVED: Final = Listing(({"archived": "only"},), archived=True, holds=is_archived)
+_ONLY_ARCHIVED: Final = Listing(({"archived": "only"},), archived=True, matches=is_archived)
 _TEXT: Final[dict[str, Any]] = {"type": ["string", "null"]}
 
 
@@ -62,8 +62,8 @@ class TasksStream(ListStream):
     archived = _ONLY_ARCHIVED
     # No source says whether a list without a status holds these.
     doubts = (
-        Listing(({"status": "complete"}, {"status": "completed"}), holds=is_completed),
-        Listing(({"status": "auto-skipped"},), holds=lambda task: task.get("status") == "auto-skipped"),
+        Listing(({"status": "complete"}, {"status": "completed"}), matches=is_completed),
+        Listing(({"status": "auto-skipped"},), matches=lambda task: task.get("status") == "auto-skipped"),
     )
     by_creation = (Order("newest", "created_at"), Order("-created_at", "created_at"))
     decided = frozenset({"sort"})

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from sandbox import Behaviour, Fault, Sandbox
-from tap_tallyfy.api.client import MAX_TRIES
+MAX_TRIES = 6
 from tap_tallyfy.api.errors import cause
 from tap_tallyfy.api.rate_limit import DEFAULT_WAIT, Pace
 from tests.tap import Result, run_tap

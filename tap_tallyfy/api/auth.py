@@ -2,127 +2,163 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import requests
-from singer_sdk.authenticators import BearerTokenAuthenticator, OAuthAuthenticator
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
-from typing_extensions import override
+
+from tap_tallyfy.api.errors import ConnectionFailedError, LoginError, PassingError, is_passing
+from tap_tallyfy.api.retry import retry_after
+from tap_tallyfy.api.transport import TooLargeError, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-#: Seconds an application token lives where the answer does not say (vendor docs: 7 days).
+    from tap_tallyfy.api.response import Response
+    from tap_tallyfy.api.secrets import Secrets
+
+#: Seconds an application token lives where the response does not say (vendor docs: 7 days).
 _DEFAULT_LIFETIME: Final = 604_800
-#: A token is renewed when this share of its life is left, so that none dies while a request is under way.
+#: A token is renewed when this share of its life is left, so that none expires while a request is under way.
 _RENEWAL_SHARE: Final = 0.05
+_NOT_A_TOKEN: Final = "The token URL answered without a token; check 'token_url'."  # noqa: S105 - no password
 
 
-class ClientCredentialsAuthenticator(OAuthAuthenticator):
-    """OAuth 2.0 client credentials; one token for all threads."""
+class Auth(Protocol):
+    """Signs requests; safe to use from several threads."""
 
-    def __init__(self, *, timeout: float, **kwargs: Any) -> None:
-        """Prepare to fetch a token when the first request is signed.
-
-        Args:
-            timeout: Seconds to wait for the token's answer.
-            **kwargs: `client_id`, `client_secret` and `auth_endpoint`, as the SDK takes them.
-        """
-        super().__init__(default_expiration=_DEFAULT_LIFETIME, **kwargs)
-        self._timeout = timeout
-        self._lock = threading.Lock()
-        self._renew_at = 0.0
-
-    @property
-    @override
-    def oauth_request_body(self) -> dict[str, Any]:
-        """The form the vendor's docs give for an application token."""
-        return {
-            "grant_type": "client_credentials",
-            "client_id": self.client_id,
-            "client_secret": self.client_secret,
-            "scope": "*",
-        }
-
-    @override
-    def is_token_valid(self) -> bool:
-        return self.access_token is not None and time.monotonic() < self._renew_at
-
-    @override
-    def authenticate_request(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        with self._lock:
-            return super().authenticate_request(request)
-
-    def discard(self, authorization: str | None) -> None:
-        """Forget the token the API refused, so that the next request fetches another.
-
-        Args:
-            authorization: The `Authorization` header that was refused; if another thread has renewed it since, nothing
-                is forgotten.
-        """
-        with self._lock:
-            if authorization == f"Bearer {self.access_token}":
-                self.access_token = None
-
-    @override
-    def update_access_token(self) -> None:
-        """Fetch a token.
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Return the request with credentials.
 
         Raises:
-            FatalAPIError: If the token URL refuses the client or does not answer with a token.
-            RetriableAPIError: If it may well answer the next time.
+            LoginError: If there are none to be had.
+            PassingError: If there may be some at another try.
         """
+
+    def can_renew(self, refused: Response) -> bool:
+        """Return whether a request that was answered with 401 is worth signing anew."""
+
+
+class PersonalToken:
+    """A token that the user gave."""
+
+    def __init__(self, token: str) -> None:
+        self._authorization = f"Bearer {token}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Return the request with the token."""
+        request.headers["Authorization"] = self._authorization
+        return request
+
+    def can_renew(self, refused: Response) -> bool:  # noqa: ARG002 - as `Auth` has it
+        """Return False: only the user can make another token."""
+        return False
+
+
+class ApplicationToken:
+    """OAuth 2.0 client credentials; one token for all threads, fetched when the first request is signed."""
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        token_url: str,
+        *,
+        timeout: float,
+        secrets: Secrets,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare to fetch a token.
+
+        Args:
+            client_id: The application.
+            client_secret: Its secret.
+            token_url: Where it gets tokens.
+            timeout: Seconds to wait for the response.
+            secrets: Learns of each token, so that none is logged.
+            clock: Seconds from any start.
+        """
+        # The form the vendor's docs give for an application token.
+        self._form = {
+            "grant_type": "client_credentials",
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "scope": "*",
+        }
+        self._url = token_url
+        self._transport = Transport(token_url, timeout=timeout)
+        self._secrets = secrets
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._token: str | None = None
+        self._renew_at = -math.inf
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Return the request with a token, fetched if there is none or it is about to expire."""
+        with self._lock:
+            if self._token is None or self._clock() >= self._renew_at:
+                self._token, lifetime = self._fetched()
+                self._secrets.add(self._token)
+                self._renew_at = self._clock() + lifetime * (1 - _RENEWAL_SHARE)
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def can_renew(self, refused: Response) -> bool:
+        """Return True; the token that was refused is forgotten, unless another thread has renewed it since."""
+        with self._lock:
+            if refused.authorization == f"Bearer {self._token}":
+                self._token = None
+        return True
+
+    def _fetched(self) -> tuple[str, float]:
+        """Return a token, and the seconds it lives."""
+        request = requests.Request("POST", self._url, data=self._form, headers={"Accept": "application/json"})
         try:
-            # No redirect is followed and no .netrc consulted: the secret goes to the token URL and nowhere else.
-            response = requests.post(
-                self.auth_endpoint,
-                data=self.oauth_request_payload,
-                headers={"Accept": "application/json"},
-                timeout=self._timeout,
-                allow_redirects=False,
-                auth=lambda request: request,
+            response = self._transport.send(self._transport.prepare(request, lambda unsigned: unsigned))
+        except ConnectionFailedError as error:
+            raise PassingError(
+                f"The token URL could not be reached ({error}); check 'token_url' and the network."
+            ) from None
+        except TooLargeError:
+            raise LoginError(_NOT_A_TOKEN) from None
+        status = response.status
+        if is_passing(status):
+            raise PassingError(
+                f"The token URL answered {status}; if this persists, check 'token_url' or ask Tallyfy's support.",
+                status,
+                retry_after(response.headers),
             )
-        except requests.RequestException as error:
-            msg = f"The token URL could not be reached ({type(error).__name__}); check 'token_url' and the network."
-            raise RetriableAPIError(msg) from None
-        status = response.status_code
-        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            msg = f"The token URL answered {status}; if this persists, check 'token_url' or ask Tallyfy's support."
-            raise RetriableAPIError(msg, response)
         if status != HTTPStatus.OK:
-            msg = f"The token URL answered {status}; check 'client_id', 'client_secret' and 'token_url'."
-            raise FatalAPIError(msg)
-        self._keep(response)
-
-    def _keep(self, response: requests.Response) -> None:
-        try:
-            answer: Mapping[str, Any] = response.json()
-            token, lifetime = answer["access_token"], float(answer.get("expires_in") or _DEFAULT_LIFETIME)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-            token, lifetime = None, 0.0
-        if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
-            msg = "The token URL answered without a token; check 'token_url'."
-            raise FatalAPIError(msg)
-        self.access_token = token
-        lifetime = lifetime if 0 < lifetime < math.inf else _DEFAULT_LIFETIME
-        self._renew_at = time.monotonic() + lifetime * (1 - _RENEWAL_SHARE)
+            raise LoginError(
+                f"The token URL answered {status}; check 'client_id', 'client_secret' and 'token_url'.", status
+            )
+        return _token_in(response)
 
 
-def authenticator_for(config: Mapping[str, Any]) -> BearerTokenAuthenticator | ClientCredentialsAuthenticator:
-    """Return what signs requests under these settings.
+def _token_in(response: Response) -> tuple[str, float]:
+    """Return the token that a response holds, and the seconds it lives."""
+    try:
+        body: Mapping[str, Any] = json.loads(response.body)
+        token, lifetime = body["access_token"], float(body.get("expires_in") or _DEFAULT_LIFETIME)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        raise LoginError(_NOT_A_TOKEN) from None
+    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+        raise LoginError(_NOT_A_TOKEN)
+    return token, lifetime if 0 < lifetime < math.inf else _DEFAULT_LIFETIME
 
-    Args:
-        config: The tap's settings, validated.
-    """
+
+def auth_for(config: Mapping[str, Any], secrets: Secrets) -> Auth:
+    """Return the object that signs requests under these settings."""
     if token := config.get("access_token"):
-        return BearerTokenAuthenticator(token=token.strip())
-    return ClientCredentialsAuthenticator(
-        client_id=config["client_id"],
-        client_secret=config["client_secret"],
-        auth_endpoint=config["token_url"],
+        return PersonalToken(token.strip())
+    return ApplicationToken(
+        config["client_id"],
+        config["client_secret"],
+        config["token_url"],
         timeout=config["request_timeout"],
+        secrets=secrets,
     )

@@ -1,199 +1,262 @@
-"""Sends requests to the API: paces them, signs them, and tries again what may pass."""
+"""Sends requests to the API: paces them, signs them, and tries again where that may help."""
 
 from __future__ import annotations
 
-import random
 import threading
 import time
+from collections import defaultdict
 from concurrent.futures import Future
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
-from functools import cached_property
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from singer_sdk import metrics
 
-from tap_tallyfy.api.auth import ClientCredentialsAuthenticator, authenticator_for
-from tap_tallyfy.api.errors import cause
-from tap_tallyfy.api.rate_limit import Pace
+from tap_tallyfy.api.auth import auth_for
+from tap_tallyfy.api.errors import ConnectionFailedError, ListFailedError, PassingError, ResponseTooLargeError
+from tap_tallyfy.api.rate_limit import RateLimiter
+from tap_tallyfy.api.retry import LONGEST_WAIT, Retry, retry_after, spoken
+from tap_tallyfy.api.secrets import Secrets
+from tap_tallyfy.api.transport import MAX_BODY, TooLargeError, Transport
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
 
-    from singer_sdk.helpers.types import Auth
+    import requests
 
-#: How often one request is tried when the connection or the server fails.
-MAX_TRIES: Final = 6
-#: How often one request may be refused for the rate limit before the sync fails: waits included, that is an hour or so.
-MAX_REFUSALS: Final = 20
+    from tap_tallyfy.api.response import Response
 
-_Answer = TypeVar("_Answer")
+    #: Another request, and what parses its response: it never returns, as the response is but a hint at the cause.
+    Detour: TypeAlias = tuple[requests.Request, Callable[[Response], NoReturn]]
 
-_FIRST_WAIT: Final = 0.5
-_PASSING: Final = (
-    requests.Timeout,
-    requests.ConnectionError,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-)
+#: How often one request may be rejected for the rate limit before its list counts as failed.
+MAX_REJECTIONS: Final = 20
+#: How often the API itself has to fail before a detour is asked for.
+_FAILURES: Final = 2
+
+_Parsed = TypeVar("_Parsed")
+
+
+class Account(NamedTuple):
+    """Where a request is booked.
+
+    Attributes:
+        stream: The stream whose list it is for.
+        endpoint: The path of that list, as the contract writes it.
+    """
+
+    stream: str
+    endpoint: str
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What one stream has asked the API.
+
+    Attributes:
+        requests: Requests sent, rejected and failed ones included.
+        rejections: Those of them that were answered with 429.
+    """
+
+    requests: int = 0
+    rejections: int = 0
 
 
 class Client:
-    """What all streams of a tap share: one session, one token, one pace. Safe to use from several threads.
+    """What all streams of a tap share: connections, a signature, and a rate limiter. Safe to use from several threads.
 
     Attributes:
         has_answered: Whether the API has let this token read any list.
-        pace: The one limiter of the process.
+        limiter: The one limiter of the process.
+        traffic: What each stream has asked, by its name.
     """
 
-    def __init__(self, config: Mapping[str, Any], log: logging.Logger) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        log: logging.Logger,
+        *,
+        secrets: Secrets | None = None,
+        retry: Retry = Retry(),  # noqa: B008 - a value that never changes
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         """Connect to nothing yet.
 
         Args:
             config: The tap's settings.
             log: Where to say what is tried again, and what waits.
+            secrets: Learns of tokens that are fetched.
+            retry: When to send again what failed.
+            sleep: Waits some seconds before a request is sent again.
         """
         self.has_answered = False
-        self.pace = Pace(config.get("requests_per_minute"), log=log)
-        self._config = config
+        self.limiter = RateLimiter(config.get("requests_per_minute"), log=log)
+        self.traffic: defaultdict[str, Traffic] = defaultdict(Traffic)
+        self._host = urlsplit(config["api_url"]).netloc
         self._log = log
+        self._retry = retry
+        self._sleep = sleep
+        self._auth = auth_for(config, secrets or Secrets(config))
+        self._transport = Transport(
+            config["api_url"],
+            timeout=config["request_timeout"],
+            # Twice: after a change of plan, pages that are no longer wanted may still be under way.
+            connections=2 * config["concurrency"] + 1,
+        )
+        self._counters: dict[str, metrics.Counter] = {}
+        self._counting = threading.Lock()
 
-    @cached_property
-    def authenticator(self) -> Auth:
-        """What signs requests."""
-        return authenticator_for(self._config)
-
-    @cached_property
-    def session(self) -> requests.Session:
-        """The session, with a connection for every request that may be under way at once."""
-        session = requests.Session()
-        session.auth = self.authenticator  # so that no .netrc is consulted
-        # Twice: after a change of plan, pages that are no longer wanted may still be under way.
-        adapter = HTTPAdapter(pool_maxsize=2 * self._config["concurrency"] + 1)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        return session
-
-    def get(self, request: requests.Request, understand: Callable[[requests.Response], _Answer]) -> _Answer:
-        """Return what the API's answer to a request means.
+    def get(
+        self,
+        request: requests.Request,
+        parse: Callable[[Response], _Parsed],
+        account: Account,
+        *,
+        detours: Sequence[Detour] = (),
+    ) -> _Parsed:
+        """Return the parsed response to a request.
 
         Args:
-            request: The request; a retry signs it anew, so it never carries a token that was renewed since.
-            understand: Makes something of an answer; raises `RetriableAPIError` if another try may help.
+            request: The request; it is signed anew for each try, so that it never carries a token renewed since.
+            parse: Parses the response; raises `PassingError` if another try may help.
+            account: Where to book the request.
+            detours: What to ask instead, once each, when the API itself has failed twice in a row.
 
         Raises:
-            FatalAPIError: If the API refuses, or does not answer after all tries.
-            RetriableAPIError: If no answer could be understood after all tries.
+            APIError: If the API refuses, or does not answer after all tries.
         """
-        # The SDK's decorator lets `backoff` log whole exceptions, and they show the query: what the user searches for.
-        for tries in range(1, MAX_TRIES):
+        detours_left, failures = iter(detours), 0
+        waits = chain(self._retry.waits(), [None])
+        for number, wait in enumerate(waits, start=1):
+            asked, understand = next(detours_left, (request, parse)) if failures >= _FAILURES else (request, parse)
             try:
-                return understand(self._send(request))
-            except (RetriableAPIError, *_PASSING) as error:
-                reason = str(error) if isinstance(error, RetriableAPIError) else cause(error)
-            wait = _FIRST_WAIT * 2 ** (tries - 1) + random.random()  # noqa: S311 - no secret
-            self._log.warning(
-                "Attempt %d of %d failed, the next one follows in %.1f s: %s", tries, MAX_TRIES, wait, reason
-            )
-            time.sleep(wait)
-        try:
-            return understand(self._send(request))
-        except requests.RequestException as error:
-            path, host = _path(error.request), urlsplit(str(self._config["api_url"])).netloc
-            msg = (
-                f"GET {path} at {host} failed {MAX_TRIES} times ({cause(error)});"
-                " check the network and 'api_url', or raise 'request_timeout'."
-            )
-            raise FatalAPIError(msg) from None
+                parsed = understand(self._send(asked, account))
+            except PassingError as error:
+                asked_for = error.retry_after or 0.0
+                if wait is None or asked_for > LONGEST_WAIT:
+                    raise self._given_up(error, request) from None
+                # A status of success is one of a response that makes no sense.
+                failures += error.status == HTTPStatus.OK or (error.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+                pause, tries = max(wait, asked_for), self._retry.tries
+                self._log.warning(
+                    "Attempt %d of %d failed, the next one follows in %.1f s: %s", number, tries, pause, error
+                )
+            else:
+                self.has_answered = True
+                return parsed
+            self._sleep(pause)
+        raise AssertionError  # a try that no wait follows returns or raises
 
-    def ask(self, request: requests.Request, understand: Callable[[requests.Response], _Answer]) -> Future[_Answer]:
-        """Do what `get` does in a thread of its own.
-
-        Args:
-            request: As for `get`.
-            understand: The same.
-        """
-        future: Future[_Answer] = Future()
+    def submit(
+        self, request: requests.Request, parse: Callable[[Response], _Parsed], account: Account
+    ) -> Future[_Parsed]:
+        """Do what `get` does in a thread of its own."""
+        future: Future[_Parsed] = Future()
 
         def get() -> None:
             try:
-                future.set_result(self.get(request, understand))
-            except BaseException as error:  # noqa: BLE001 - raised again where the answer is awaited
+                future.set_result(self.get(request, parse, account))
+            except BaseException as error:  # noqa: BLE001 - raised again where the result is wanted
                 future.set_exception(error)
 
-        # A pool's threads would be waited for when the process is to end; these are not.
-        threading.Thread(target=get, daemon=True).start()
+        try:
+            # A pool's threads would be waited for when the process is to end; these are not.
+            threading.Thread(target=get, daemon=True).start()
+        except RuntimeError:  # this machine has no thread left
+            get()
         return future
 
-    def _send(self, request: requests.Request) -> requests.Response:
+    def end_list(self, stream: str) -> None:
+        """Log how many requests a stream has sent since the last time, as the SDK's metric."""
+        with self._counting:
+            if counter := self._counters.pop(stream, None):
+                counter.exit()
+
+    def _send(self, request: requests.Request, account: Account) -> Response:
+        """Return a response that is neither a rejection for the rate limit nor one to a token that has expired."""
         renewed = False
-        refusals = 0
-        while refusals < MAX_REFUSALS:
-            prepared = self._signed(request)
-            response = self._paced(prepared)
-            if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-                self.pace.refused(_retry_after(response))
-                refusals += 1
-                continue
-            self.pace.release(remaining=response.headers.get("X-RateLimit-Remaining"))
-            signer = self.authenticator
-            if (
-                response.status_code == HTTPStatus.UNAUTHORIZED
-                and isinstance(signer, ClientCredentialsAuthenticator)
-                and not renewed
-            ):
-                signer.discard(prepared.headers.get("Authorization"))
+        for _ in range(MAX_REJECTIONS):
+            response = self._paced(request, account)
+            if response.status == HTTPStatus.UNAUTHORIZED and not renewed and self._auth.can_renew(response):
                 renewed = True
-                continue
-            return response
-        msg = (
-            f"GET {_path(request)} exceeded the rate limit {MAX_REFUSALS} times in a row;"
-            " lower 'requests_per_minute', or stop other clients of this account."
+                response = self._paced(request, account)
+            if response.status != HTTPStatus.TOO_MANY_REQUESTS:
+                return response
+            wait = retry_after(response.headers) or 0.0
+            if wait > LONGEST_WAIT:
+                raise _too_long(request, response.status, wait)
+        raise ListFailedError(
+            f"{_named(request)} exceeded the rate limit {MAX_REJECTIONS} times in a row; lower 'requests_per_minute',"
+            " or stop other clients of this account.",
+            HTTPStatus.TOO_MANY_REQUESTS,
         )
-        raise FatalAPIError(msg)
 
-    def _signed(self, request: requests.Request) -> requests.PreparedRequest:
-        return self.session.prepare_request(request)
-
-    def _paced(self, request: requests.PreparedRequest) -> requests.Response:
-        self.pace.acquire()
+    def _paced(self, request: requests.Request, account: Account) -> Response:
+        """Send a request when the rate limit allows, and note how it was answered."""
+        signed = self._transport.prepare(request, self._auth)
+        self.limiter.acquire()
+        began, response = time.monotonic(), None
         try:
-            # No redirect is followed: secrets go to `api_url` and nowhere else, whatever an answer says.
-            return self.session.send(
-                request, timeout=self._config["request_timeout"], allow_redirects=False, **self._environment
+            response = self._transport.send(signed)
+        except TooLargeError:
+            raise ResponseTooLargeError(
+                f"{_named(request)} sent more than {MAX_BODY >> 20} MiB; lower 'page_size', or ask for less related"
+                f" data under '{account.stream}.with'."
+            ) from None
+        finally:
+            self._note(account, response, time.monotonic() - began)
+        return response
+
+    def _given_up(self, error: PassingError, request: requests.Request) -> ListFailedError:
+        """Return the error that a failure is when no further try is made."""
+        if isinstance(error, ConnectionFailedError):
+            return ListFailedError(
+                f"{_named(request)} at {self._host} failed {self._retry.tries} times ({error}); check the network and"
+                " 'api_url', or raise 'request_timeout'."
             )
-        except BaseException:
-            self.pace.release()
-            raise
+        if (error.retry_after or 0.0) > LONGEST_WAIT:
+            return _too_long(request, error.status, error.retry_after or 0.0)
+        return ListFailedError(str(error), error.status)
 
-    @cached_property
-    def _environment(self) -> Mapping[str, Any]:
-        """What the environment says of proxies and certificates, the same for all requests of a process."""
-        return self.session.merge_environment_settings(self._config["api_url"], {}, None, None, None)
+    def _note(self, account: Account, response: Response | None, seconds: float) -> None:
+        """Tell the limiter and the metrics of a response, or of none."""
+        rejected = response is not None and response.status == HTTPStatus.TOO_MANY_REQUESTS
+        if response and rejected:
+            self.limiter.rejected(retry_after(response.headers))
+        else:
+            self.limiter.release(remaining=response.headers.get("X-RateLimit-Remaining") if response else None)
+        succeeded = response is not None and response.status < HTTPStatus.BAD_REQUEST
+        tags: dict[str, Any] = {
+            metrics.Tag.STREAM: account.stream,
+            metrics.Tag.ENDPOINT: account.endpoint,
+            metrics.Tag.HTTP_STATUS_CODE: response.status if response else None,
+            metrics.Tag.STATUS: metrics.Status.SUCCEEDED if succeeded else metrics.Status.FAILED,
+        }
+        metrics.log(
+            metrics.get_metrics_logger(),
+            metrics.Point("timer", metrics.Metric.HTTP_REQUEST_DURATION, round(seconds, 6), tags),
+        )
+        with self._counting:
+            if account.stream not in self._counters:
+                self._counters[account.stream] = metrics.http_request_counter(*account)
+            self._counters[account.stream].increment()
+            traffic = self.traffic[account.stream]
+            traffic.requests += 1
+            traffic.rejections += rejected
 
 
-def _path(request: requests.Request | requests.PreparedRequest | None) -> str:
+def _too_long(request: requests.Request, status: int | None, wait: float) -> ListFailedError:
+    return ListFailedError(
+        f"{_named(request)} returned {status}, and the server asks to wait {spoken(wait)} before the next request"
+        f" (Retry-After), which is longer than the hour that the tap waits at most; run the sync again then.",
+        status,
+    )
+
+
+def _named(request: requests.Request) -> str:
     """Name a request by its path: the query may hold what the user searches for."""
-    return urlsplit(str(request.url)).path if request else "request"
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Return the seconds to wait by `Retry-After`, a number or an HTTP-date (RFC 9110), or None.
-
-    Both count in whole seconds, so none means less than one.
-    """
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return max(float(value), 1.0)
-    try:
-        until = parsedate_to_datetime(value)
-        # Measured on the server's clock where it tells it: this machine's may be wrong.
-        now = parsedate_to_datetime(response.headers["Date"]) if "Date" in response.headers else None
-        return max((until - (now or datetime.now(timezone.utc))).total_seconds(), 1.0)
-    except (ValueError, TypeError):
-        return None
+    return f"GET {urlsplit(str(request.url)).path}"

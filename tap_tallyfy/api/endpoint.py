@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import timedelta, timezone
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode, urlsplit
 
 import requests
-from singer_sdk.exceptions import FatalAPIError
 
-from tap_tallyfy.api import errors
+from tap_tallyfy.api.client import Account
+from tap_tallyfy.api.errors import ListUnsupportedError, PassingError, check, parse
 from tap_tallyfy.reading.page import Page, Pagination
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tap_tallyfy.api.response import Response
     from tap_tallyfy.reading.page import Window
 
     Record = dict[str, Any]
+
+_FAILED: Final = frozenset({"error", "fail", "failed", "failure"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,7 @@ class Endpoint:
 
     Attributes:
         name: The stream whose list it is, for sentences and metrics.
+        path: Its path as the contract writes it, for metrics.
         url: Where it is, without a query.
         headers: Sent with every request, but for the signature.
         params: Sent with every request: fixed parameters, the user's filters and related data.
@@ -36,10 +42,13 @@ class Endpoint:
         unpaginated: Parameters that ask for the list in one response; empty where nothing does.
         parse: Makes a record of a row as parsed from JSON.
         key: The field without which no target can store a record.
+        trust_totals: Whether a list that announces records has to show some; see the setting of that name.
         inspect: Takes the rows of each page as the API sent them.
+        note_repaired: Called for each page in which a character was broken, and is U+FFFD now.
     """
 
     name: str
+    path: str
     url: str
     headers: Mapping[str, str]
     params: Mapping[str, Any]
@@ -48,7 +57,14 @@ class Endpoint:
     unpaginated: Mapping[str, str]
     parse: Callable[[Record], Record]
     key: str
+    trust_totals: bool = True
     inspect: Callable[[Sequence[Record]], None] = field(default=lambda _: None)
+    note_repaired: Callable[[], None] = field(default=lambda: None)
+
+    @property
+    def account(self) -> Account:
+        """Where its requests are booked."""
+        return Account(self.name, self.path)
 
     def request(self, window: Window) -> requests.Request:
         """Return the request for a page, not signed yet."""
@@ -62,35 +78,74 @@ class Endpoint:
         added = {self.sort_parameter} if window.sort and window.sort != self.sort else set()
         return frozenset(added.union(self.unpaginated if window.whole else ()))
 
-    def check(self, response: requests.Response) -> requests.Response:
+    def check(self, response: Response) -> Response:
         """Return a response that is a success, and refuse any other; see `errors.check`."""
-        errors.check(response, self.name)
+        check(response, self.name)
         return response
 
-    def page(self, window: Window, response: requests.Response) -> Page:
+    def page(self, window: Window, response: Response) -> Page:
         """Return the page that a response holds.
 
         Raises:
-            RetriableAPIError: If it is not JSON, or may well be another one the next time.
-            FatalAPIError: If it is a refusal, or holds no list of records.
+            PassingError: If it is not JSON, shows nothing where there must be something, or may well be another one
+                the next time.
+            APIError: If it is a refusal, or holds no list of records.
         """
-        body = errors.parse(self.check(response))
-        rows = self._rows(body)
-        self.inspect(rows)
-        records = [record for record in map(self.parse, rows) if record.get(self.key)]
-        meta = body.get("meta") if isinstance(body, dict) else None
-        keyless = len(rows) - len(records)
-        return Page(window, records, Pagination.read(meta), _server_time(response), keyless)
-
-    def _rows(self, body: object) -> list[Record]:
-        rows = body.get("data") if isinstance(body, dict) else body
-        if isinstance(rows, dict) and all(key.isdecimal() for key in rows):
-            rows = list(rows.values())  # PHP writes a list with gaps as an object
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise FatalAPIError(
-                f"GET {self.url} returned JSON without a list of records under 'data'; check 'api_url'."
+        body, is_repaired = parse(self.check(response))
+        envelope: Mapping[str, Any] = body if isinstance(body, dict) else {"data": body}
+        if _is_error(envelope):
+            raise PassingError(
+                f"{self._named} returned an error, although with status {response.status}: the API failed; if this"
+                " persists, ask Tallyfy's support.",
+                response.status,
             )
-        return rows
+        rows = self._rows(envelope.get("data"))
+        pagination = Pagination.read(envelope.get("meta"))
+        if not rows and window.page == 1 and self.trust_totals and (announced := _announced(pagination)):
+            raise PassingError(
+                f"{self._named} announced {announced}, but its first page shows none: the API failed; if the token may"
+                " see none of them, set 'trust_totals' to false.",
+                response.status,
+            )
+        if is_repaired:
+            self.note_repaired()
+        self.inspect(rows)
+        records = [record for record in map(self.parse, rows) if record.get(self.key) not in {None, ""}]
+        return Page(window, records, pagination, _server_time(response), len(rows) - len(records))
+
+    @property
+    def _named(self) -> str:
+        return f"GET {urlsplit(self.url).path}"
+
+    def _rows(self, data: object) -> list[Record]:
+        if isinstance(data, dict) and all(key.isdecimal() for key in data):
+            data = list(data.values())  # PHP writes a list with gaps as an object
+        if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+            raise ListUnsupportedError(
+                f"{self._named} returned JSON without a list of records under 'data'; check 'api_url'."
+            )
+        return data
+
+
+def _is_error(envelope: Mapping[str, Any]) -> bool:
+    """Return whether a response with status 200 says that it is an error, as some servers do."""
+    if envelope.get("data"):
+        return envelope.get("error") is True
+    status = envelope.get("status")
+    return bool(
+        envelope.get("error")
+        or envelope.get("errors")
+        or envelope.get("success") is False
+        or (isinstance(status, str) and status.lower() in _FAILED)
+        or (isinstance(status, int) and status >= HTTPStatus.BAD_REQUEST)
+    )
+
+
+def _announced(pagination: Pagination) -> str:
+    """Return what a list says it holds, or `""` where it may be empty."""
+    if pagination.total is not None:
+        return f"{pagination.total} records" if pagination.total else ""
+    return "more pages" if pagination.next_link or (pagination.total_pages or 0) > 1 else ""
 
 
 def _as_text(value: object) -> str:
@@ -100,7 +155,7 @@ def _as_text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _server_time(response: requests.Response) -> str | None:
+def _server_time(response: Response) -> str | None:
     """Return the server's clock when it can at the earliest have read the list, in the form the tap writes date-times.
 
     The `Date` header is when the server sent the response.
@@ -109,7 +164,7 @@ def _server_time(response: requests.Response) -> str | None:
         moment = parsedate_to_datetime(response.headers["Date"])
         # A date-time without a zone is UTC, as in HTTP all are.
         moment = moment.astimezone(timezone.utc) if moment.tzinfo else moment
-        moment -= timedelta(seconds=-(-response.elapsed.total_seconds() // 1))
+        moment -= timedelta(seconds=math.ceil(response.seconds))
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
     return f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"

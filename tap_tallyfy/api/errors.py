@@ -1,177 +1,205 @@
-"""Says what an answer of the API means, as a sentence that names the request, what happened and what to do."""
+"""Maps responses to errors, whose sentences name the request, what happened and what to do.
+
+Each class says who can help: see its docstring. All but `LoginError` and `NetworkSettingsError` concern one list, so
+that others may still be read.
+"""
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
-from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
-import msgspec
-import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+
+from tap_tallyfy.api.retry import retry_after
+from tap_tallyfy.api.secrets import repeats
+from tap_tallyfy.records.body import Body, loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Numbers with a point become decimals: no digit the API sent is lost.
-_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
-# The last one is for an exponent that no decimal can have.
-_NOT_JSON: Final = (ValueError, RecursionError, InvalidOperation)
+    from tap_tallyfy.api.response import Response
+
 _NO_ENDPOINT: Final = "ENDPOINT_NOT_FOUND"
+#: Longer words are no codes and no names, and more of them than this help nobody.
+_LONGEST_WORD: Final = 64
+_MOST_WORDS: Final = 10
+#: Refusals of the moment, beside all 5xx.
+_PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-class RefusedListError(FatalAPIError):
-    """The token's user may not read a list.
+class APIError(FatalAPIError):
+    """The API did not give what was asked for, and no further try is made.
 
     Attributes:
-        response: What the API answered.
+        status: The status of the response, or None where none came.
     """
 
-    def __init__(self, message: str, response: requests.Response) -> None:
-        """Say what is refused.
-
-        Args:
-            message: A sentence.
-            response: What the API answered.
-        """
+    def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
-        self.response = response
+        self.status = status
 
 
-class RefusedFilterError(FatalAPIError):
+class LoginError(APIError):
+    """The API, or the token URL, refuses the credentials: no list can be read."""
+
+
+class NetworkSettingsError(APIError):
+    """The environment names a proxy or certificates that cannot be used: no list can be read."""
+
+
+class ListRefusedError(APIError):
+    """The token may not read this list, or this organization has none."""
+
+
+class ListUnsupportedError(APIError):
+    """Whatever answers is not the API as the tap knows it; a setting has to change, such as `api_url`."""
+
+
+class FilterRefusedError(APIError):
     """The API refuses a query parameter.
 
     Attributes:
-        fields: The parameters that it names.
+        fields: The parameters that it names; empty where it names none.
     """
 
-    def __init__(self, message: str, fields: Iterable[str]) -> None:
-        """Say what is refused.
-
-        Args:
-            message: A sentence.
-            fields: The parameters that the API names.
-        """
-        super().__init__(message)
+    def __init__(self, message: str, status: int | None = None, fields: Iterable[str] = ()) -> None:
+        super().__init__(message, status)
         self.fields = frozenset(fields)
 
 
-def parse(response: requests.Response) -> Any:  # noqa: ANN401 - any JSON
-    """Return what an answer holds.
+class ListFailedError(APIError):
+    """The list could not be read this time; the network, the server or the rate limit are at fault."""
 
-    Args:
-        response: The API's answer.
+
+class ResponseTooLargeError(ListFailedError):
+    """A response unpacks to more bytes than the tap takes."""
+
+
+class PassingError(RetriableAPIError):
+    """A request failed, and another try may help.
+
+    Attributes:
+        status: The status of the response, or None where none came.
+        retry_after: Seconds the server asks to wait, or None where it does not.
+    """
+
+    def __init__(self, message: str, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class ConnectionFailedError(PassingError):
+    """No whole response came; the text names the cause alone, without a URL."""
+
+
+def parse(response: Response) -> Body:
+    """Return the JSON that a response holds.
 
     Raises:
-        RetriableAPIError: If it is not JSON.
+        PassingError: If it holds none.
     """
     try:
-        return _DECODER.decode(response.content.removeprefix(BOM_UTF8))
-    except _NOT_JSON:
-        msg = f"{_request(response)} returned something that is not JSON; check 'api_url'."
-        raise RetriableAPIError(msg, response) from None
+        return loads(response.body)
+    except ValueError:
+        raise PassingError(
+            f"GET {response.path} returned something that is not JSON; check 'api_url'.", response.status
+        ) from None
 
 
-def check(response: requests.Response, stream: str) -> None:
-    """Refuse an answer that is no success.
+def is_passing(status: int) -> bool:
+    """Return whether a status may well be another one at the next try."""
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING
+
+
+def check(response: Response, stream: str) -> None:
+    """Refuse a response that is no success.
 
     Args:
-        response: The API's answer.
+        response: The API's response.
         stream: Name of the stream that asked.
 
     Raises:
-        RetriableAPIError: If it may well be another one the next time.
-        RefusedFilterError: If the API refuses a query parameter.
-        RefusedListError: If it does not let the token read the list.
-        FatalAPIError: If it refuses otherwise.
+        PassingError: If it may well be another one the next time.
+        APIError: If the API refuses.
     """
-    status = response.status_code
+    status = response.status
     if status == HTTPStatus.OK:
         return
-    sentence = explain(response, stream)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise RetriableAPIError(sentence, response)
-    if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
-        raise RefusedFilterError(sentence, _refused_fields(response))
-    if status in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND} and _code(response) != _NO_ENDPOINT:
-        raise RefusedListError(sentence, response)
-    raise FatalAPIError(sentence)
-
-
-def explain(response: requests.Response, stream: str) -> str:  # noqa: PLR0911 - a sentence for each case
-    """Return what an answer that is no success means, and what to do.
-
-    Args:
-        response: The API's answer.
-        stream: Name of the stream that asked.
-    """
-    status, code = response.status_code, _code(response)
-    what = f"{_request(response)} returned {status}"
-    if status == HTTPStatus.UNAUTHORIZED:
-        return (
-            f"{what}: the API refused the token; set a new 'access_token' (a personal one expires when its user logs"
-            " out, and after 6 months), or check 'client_id' and 'client_secret'."
+    said = f"GET {response.path} returned {status}"
+    if is_passing(status):
+        raise PassingError(
+            f"{said}: the API failed; if this persists, ask Tallyfy's support.", status, retry_after(response.headers)
         )
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        raise ListUnsupportedError(
+            f"{said}, a redirect, which the tap does not follow to keep the token safe; check 'api_url'.", status
+        )
+    raise _refusal(response, said, stream)
+
+
+def _refusal(response: Response, said: str, stream: str) -> APIError:  # noqa: PLR0911 - one for each kind
+    status, body = response.status, _body(response)
+    code, fields = _code(body, response), _refused_fields(body, response)
+    coded = f"{said} ({code})" if code else said
+    if status == HTTPStatus.UNAUTHORIZED:
+        return LoginError(
+            f"{said}: the API refused the token; set a new 'access_token' (a personal one expires when its user logs"
+            " out, and after 6 months), or check 'client_id' and 'client_secret'.",
+            status,
+        )
+    if status in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND} and body is None:
+        elsewhere = f"{said} without the API's JSON, so something else answered, such as"
+        if status == HTTPStatus.FORBIDDEN:
+            return ListFailedError(
+                f"{elsewhere} a firewall; check 'api_url', and whether it lets this machine through.", status
+            )
+        return ListUnsupportedError(f"{elsewhere} another server; check 'api_url' and 'org_id'.", status)
     if status == HTTPStatus.FORBIDDEN:
-        return (
-            f"{what}: the token's user may not read this list; use the token of a user who may, or deselect '{stream}'."
+        return ListRefusedError(
+            f"{said}: the token's user may not read this list; use the token of a user who may, or deselect"
+            f" '{stream}'.",
+            status,
         )
     if status == HTTPStatus.NOT_FOUND and code == _NO_ENDPOINT:
-        return f"{what} ({code}): there is no such endpoint; check 'api_url'."
+        return ListUnsupportedError(f"{coded}: there is no such endpoint; check 'api_url'.", status)
     if status == HTTPStatus.NOT_FOUND:
-        return f"{what}{f' ({code})' if code else ''}: this token opens no such organization; check 'org_id'."
+        return ListRefusedError(f"{coded}: this token opens no such organization; check 'org_id'.", status)
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        fields = ", ".join(f"'{stream}.{field}'" for field in _refused_fields(response))
-        return f"{what}: the API rejected a filter; check {fields or f'the filters under {stream!r}'}."
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return f"{what}: the API failed; if this persists, ask Tallyfy's support."
-    if status in range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST):
-        return f"{what}, a redirect, which the tap does not follow to keep the token safe; check 'api_url'."
-    return f"{what}{f' ({code})' if code else ''}, which the tap does not expect; check 'api_url' and the filters."
+        named = ", ".join(f"'{stream}.{field}'" for field in fields[:_MOST_WORDS])
+        return FilterRefusedError(
+            f"{said}: the API rejected a filter; check {named or f'the filters under {stream!r}'}.", status, fields
+        )
+    unexpected = f"{coded}, which the tap does not expect; check 'api_url' and the filters."
+    if status == HTTPStatus.BAD_REQUEST:
+        return FilterRefusedError(unexpected, status, fields)
+    return ListUnsupportedError(unexpected, status)
 
 
-def cause(error: BaseException | None) -> str:
-    """Name what went wrong with a connection, without the URL and the query that the exception's own text shows.
-
-    Args:
-        error: What `requests` raised.
-    """
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return "the server's certificate is not trusted"
-        return "no TLS connection could be made"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy that the environment names could not be used"
-    if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
-        return "the answer was cut off"
-    return "the connection failed"
-
-
-def _request(response: requests.Response) -> str:
-    """Name a request by its path: the query may hold what the user searches for."""
-    return f"GET {urlsplit(response.url).path}"
-
-
-def _body(response: requests.Response) -> dict[str, Any]:
+def _body(response: Response) -> dict[str, Any] | None:
+    """Return the object that an error's body holds, or None: then it does not come from the API."""
     try:
-        body = parse(response)
-    except RetriableAPIError:
-        return {}
-    return body if isinstance(body, dict) else {}
+        body = parse(response).value
+    except PassingError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
-def _code(response: requests.Response) -> str | None:
+def _code(body: dict[str, Any] | None, response: Response) -> str | None:
     """Return the API's code for an error, `{"code"}` or `{"error": {"code"}}`, if it is one and not a sentence."""
-    body = _body(response)
+    body = body or {}
     nested = body.get("error")
     code = body.get("code") or (nested.get("code") if isinstance(nested, dict) else None)
-    return code if isinstance(code, str) and code.replace("_", "").isalnum() and code.isupper() else None
+    return code if isinstance(code, str) and code.isupper() and _is_word(code, response) else None
 
 
-def _refused_fields(response: requests.Response) -> list[str]:
-    errors = _body(response).get("errors")
-    return [field for field in errors if field.replace("_", "").isalnum()] if isinstance(errors, dict) else []
+def _refused_fields(body: dict[str, Any] | None, response: Response) -> list[str]:
+    errors = (body or {}).get("errors")
+    return [field for field in errors if _is_word(field, response)] if isinstance(errors, dict) else []
+
+
+def _is_word(text: str, response: Response) -> bool:
+    """Return whether a text from the server may be repeated: one plain word that shows nothing of the token."""
+    is_plain = text.isascii() and text.replace("_", "").isalnum() and len(text) <= _LONGEST_WORD
+    return is_plain and not repeats(text, response.authorization.removeprefix("Bearer "))

@@ -1,26 +1,24 @@
-"""One list of the API, asked for in the form that this server understands."""
+"""One list of the API, asked for in the variant of its parameters that this server understands."""
 
 from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from singer_sdk.exceptions import FatalSyncError, RetriableAPIError
-
-from tap_tallyfy.api.errors import RefusedFilterError
+from tap_tallyfy.api.errors import FilterRefusedError, ListFailedError, ListUnsupportedError, PassingError
 from tap_tallyfy.reading.page import UnreadableError
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
-    import requests
-
-    from tap_tallyfy.api.client import Client
+    from tap_tallyfy.api.client import Client, Detour
     from tap_tallyfy.api.endpoint import Endpoint
+    from tap_tallyfy.api.response import Response
     from tap_tallyfy.reading.page import Page, Record, Window
 
 
@@ -47,16 +45,16 @@ class Listing:
     """What singles out one list of an endpoint.
 
     Attributes:
-        forms: Query parameters, in the forms that different servers understand, best first.
+        param_variants: Query parameters, in the variants that different servers understand, best first.
         archived: Whether it holds archived records, and only those.
         fields: What its records are, where they do not say so.
-        holds: Tells records of this list: a form that shows others is not understood.
+        matches: Tells records of this list: a variant that shows others is not understood.
     """
 
-    forms: Sequence[Mapping[str, str]] = ({},)
+    param_variants: Sequence[Mapping[str, str]] = ({},)
     archived: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
-    holds: Callable[[Record], bool] = lambda _: True
+    matches: Callable[[Record], bool] = lambda _: True
 
 
 DEFAULT: Final = Listing()
@@ -64,7 +62,7 @@ DEFAULT: Final = Listing()
 ARCHIVED: Final = Listing(
     ({"archived": "only", "status": "archived"}, {"archived": "only"}, {"status": "archived"}),
     archived=True,
-    holds=is_archived,
+    matches=is_archived,
 )
 
 
@@ -89,97 +87,117 @@ class ListSource:
         self._listing = listing
         self._on_page = on_page
         self._log = log
-        self._form: Mapping[str, str] | None = None
+        self._variant: Mapping[str, str] | None = None
+        #: Orders and variants that the API has answered.
+        self._answered: set[tuple[object, ...]] = set()
 
     def read(self, window: Window) -> Page:
         """Return a page.
 
-        Args:
-            window: What to ask for.
+        Raises:
+            APIError: If the API refuses, or does not answer after all tries.
+            UnreadableError: If it refuses the order, or the whole list in one response.
+        """
+        if self._variant is None:
+            page = self._first_supported_variant(window)
+            self._variant = page.window.parameters
+        else:
+            page = self._fetch(replace(window, parameters=self._variant))
+        self._on_page(page)
+        return page
+
+    def submit(self, window: Window) -> Future[Response]:
+        """Ask for a page while others are under way; `read` must have been called before."""
+        request = self._endpoint.request(replace(window, parameters=self._variant or {}))
+        return self._client.submit(request, self._endpoint.check, self._endpoint.account)
+
+    def wait_any(self, futures: Iterable[Future[Response]]) -> Iterable[Future[Response]]:
+        """Wait until at least one of several responses is there, and return all that are."""
+        return wait(futures, return_when=FIRST_COMPLETED).done
+
+    def result(self, window: Window, future: Future[Response]) -> Page:
+        """Return the page that was asked for with `submit`; bodies are parsed here, in the main thread.
 
         Raises:
-            FatalAPIError: If the API refuses, or does not answer after all tries.
-            FatalSyncError: If the server understands none of the forms of the list.
-        """
-        if self._form is not None:
-            return self._noted(self.fetch(replace(window, parameters=self._form)))
-        page = self._understood(window)
-        self._form = page.window.parameters
-        return self._noted(page)
-
-    def ask(self, window: Window) -> Future[requests.Response]:
-        """Ask for a page while others are under way; `read` must have been called before.
-
-        Args:
-            window: What to ask for.
-        """
-        asked = replace(window, parameters=self._form or {})
-        return self._client.ask(self._endpoint.request(asked), self._endpoint.check)
-
-    def arrived(self, answers: Iterable[Future[requests.Response]]) -> Iterable[Future[requests.Response]]:
-        """Wait until at least one of several answers is there, and return all that are.
-
-        Args:
-            answers: What `ask` returned.
-        """
-        return wait(answers, return_when=FIRST_COMPLETED).done
-
-    def receive(self, window: Window, answer: Future[requests.Response]) -> Page:
-        """Return the page that was asked for; bodies are parsed here, in the main thread.
-
-        Args:
-            window: What was asked for.
-            answer: What `ask` returned, done.
-
-        Raises:
-            FatalAPIError: If the API refuses, or does not answer after all tries.
+            APIError: If the API refuses, or does not answer after all tries.
         """
         try:
-            return self._noted(self._endpoint.page(window, answer.result()))
-        except RetriableAPIError as error:
+            page = self._endpoint.page(window, future.result())
+        except PassingError as error:
             self._log.warning("Asking for a page again: %s", error)
             return self.read(window)
+        self._on_page(page)
+        return page
 
-    def fetch(self, window: Window) -> Page:
+    def _fetch(self, window: Window) -> Page:
         """Return a page of the list that the window's parameters single out.
 
-        Args:
-            window: What to ask for.
-
         Raises:
-            FatalAPIError: If the API refuses, or does not answer after all tries.
-            UnreadableError: If it refuses an order, or the whole list in one answer.
+            APIError: If the API refuses, or does not answer after all tries.
+            UnreadableError: If it refuses the order, or the whole list in one response.
         """
-        get = partial(self._client.get, self._endpoint.request(window), partial(self._endpoint.page, window))
+        endpoint, kind = self._endpoint, (window.sort, window.whole, *window.parameters.items())
+        detours = () if kind in self._answered else tuple(self._detours(window))
         try:
-            page = get()
-            # An empty first page of a list that is not empty by its own account is looked at twice.
-            return get() if window.page == 1 and not page.count and page.goes_on else page
-        except RefusedFilterError as error:
+            page = self._client.get(
+                endpoint.request(window), partial(endpoint.page, window), endpoint.account, detours=detours
+            )
+        except FilterRefusedError as error:
+            added = endpoint.added_parameters(window)
             # What the tap adds of its own to find a way is no filter of the user's.
-            added = self._endpoint.added_parameters(window)
-            if added & error.fields or (added and not error.fields and not self._endpoint.params.keys() - {"with"}):
-                msg = f"the API refuses '{', '.join(sorted(added))}'"
-                raise UnreadableError(msg) from None
+            if added & error.fields or (added and not error.fields and not endpoint.params.keys() - {"with"}):
+                raise _refused(added) from None
             raise
+        except ListFailedError as error:
+            if window.whole and error.status != HTTPStatus.TOO_MANY_REQUESTS:
+                raise UnreadableError("it cannot be had in one answer") from None
+            raise
+        self._answered.add(kind)
+        return page
 
-    def _understood(self, window: Window) -> Page:
-        """Return the first page, asked for in a form that this server understands.
+    def _detours(self, window: Window) -> Iterator[Detour]:
+        """Yield what to ask for where the API fails: the same page without what the tap has added of its own.
+
+        A plain ORDER BY fails with 500 for a column that does not exist. If the API answers without the addition, that
+        was a refusal.
+        """
+        added = self._endpoint.added_parameters(window)
+        plain = replace(window, sort=None, whole=False)
+        if added:
+            yield self._detour(plain, _refused(added))
+        if window.parameters:
+            refusal = FilterRefusedError(
+                f"GET {self._endpoint.path} fails with '{', '.join(sorted(window.parameters))}' and answers without;"
+                f" check the filters under '{self._endpoint.name}'."
+            )
+            yield self._detour(replace(window, parameters={}), refusal)
+            if added:
+                yield self._detour(replace(plain, parameters={}), _refused(added))
+
+    def _detour(self, window: Window, refusal: Exception) -> Detour:
+        def parse(response: Response) -> NoReturn:
+            self._endpoint.page(window, response)
+            raise refusal
+
+        return self._endpoint.request(window), parse
+
+    def _first_supported_variant(self, window: Window) -> Page:
+        """Return the first page, asked for in a variant that this server understands.
 
         Raises:
-            FatalSyncError: If it understands none, so that archived records cannot be read.
+            ListUnsupportedError: If it understands none, so that archived records cannot be read.
         """
         empty: Page | None = None
-        refusal: RefusedFilterError | None = None
-        for form in self._listing.forms:
+        refusal: FilterRefusedError | None = None
+        for variant in self._listing.param_variants:
             try:
-                page = self.fetch(replace(window, parameters=form))
-            except RefusedFilterError as error:
+                page = self._fetch(replace(window, parameters=variant))
+            except FilterRefusedError as error:
                 refusal = error
                 continue
-            if page.records and all(map(self._listing.holds, page.records)):
+            if page.records and all(map(self._listing.matches, page.records)):
                 return page
-            if empty:  # two forms that show no archived record: there is none
+            if empty:  # two variants that show no archived record: there is none
                 break
             empty = None if page.records else page
         if empty:
@@ -187,13 +205,11 @@ class ListSource:
         if not self._listing.archived:
             raise refusal or UnreadableError
         name = self._endpoint.name
-        msg = (
-            f"The API ignores or refuses every known filter for archived records of '{name}', so the"
-            f" tap cannot read them; set '{name}.archived' to 'exclude' to do without them."
+        raise ListUnsupportedError(
+            f"The API ignores or refuses every known filter for archived records of '{name}', so the tap cannot read"
+            f" them; set '{name}.archived' to 'exclude' to do without them."
         )
-        raise FatalSyncError(msg)
 
-    def _noted(self, page: Page) -> Page:
-        self._client.has_answered = True
-        self._on_page(page)
-        return page
+
+def _refused(added: Iterable[str]) -> UnreadableError:
+    return UnreadableError(f"the API refuses '{', '.join(sorted(added))}'")

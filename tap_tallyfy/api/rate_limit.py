@@ -1,4 +1,4 @@
-"""Keeps all requests of the process just under the API's rate limit, which it learns from refusals as it goes.
+"""Keeps all requests of the process just under the API's rate limit, which it learns from rejections as it goes.
 
 Public figures for the limit differ by source and plan, so none is relied on.
 """
@@ -7,32 +7,35 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from tap_tallyfy.api.retry import LONGEST_WAIT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: How long to wait after a refusal that does not say, in seconds.
+#: How long to wait after a rejection that does not say, in seconds.
 DEFAULT_WAIT: Final = 5.0
-#: The longest wait the server can impose, in seconds.
-LONGEST_WAIT: Final = 300.0
-
 #: Waits from this many seconds on are worth a line in the log.
 _WORTH_A_LINE: Final = 5.0
+#: No window that is worth learning is longer, in seconds; a longer wait is waited for, and tells nothing of the next.
+_LONGEST_WINDOW: Final = 300.0
 #: How long to sleep at most before looking again; answers wake the waiting earlier.
 _NAP: Final = 60.0
 _MARGIN: Final = 0.01
 #: Threads wake up late by some milliseconds; so much is made up for, else it would slow all later requests down.
 _LATE: Final = 0.02
-#: After so many windows without a refusal a little more is tried, and once that went well, sooner and more each time.
+#: After so many windows without a rejection a little more is tried, and once that went well, sooner and more each time.
 _QUIET_WINDOWS: Final = 10
 _QUIET_WINDOWS_ON: Final = 2
 _SMALLEST_STEP: Final = 0.02
 _LARGEST_STEP: Final = 0.32
+_COUNT: Final = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class Cap:
@@ -108,14 +111,14 @@ class Limit:
             return now
         known = self._tried_more(self._known, self._known.requests, now)
         self._known = known
-        # What is only tried goes out alone, so that it costs one refusal and not one for every request under way.
+        # What is only tried goes out alone, so that it costs one rejection and not one for every request under way.
         free = (known.proven if under_way else known.requests or 0) - under_way
         if free <= 0:
             return math.inf
         return self._answers[-free] + known.seconds + _MARGIN if len(self._answers) >= free else now
 
     def note_answer(self, now: float) -> None:
-        """Count a request that was answered, or failed, otherwise than by a refusal.
+        """Count a request that was answered, or failed, otherwise than by a rejection.
 
         Args:
             now: The time.
@@ -123,11 +126,11 @@ class Limit:
         began, answers = self._window
         self._window = (now if began is None else began, answers + 1)
         self._answers.append(now)
-        while self._answers[0] < now - 2 * LONGEST_WAIT:
+        while self._answers[0] < now - 2 * _LONGEST_WINDOW:
             self._answers.popleft()
 
     def learn(self, now: float, reset: float) -> None:
-        """Take the limit from what was answered before a refusal.
+        """Take the limit from what was answered before a rejection.
 
         Args:
             now: The time.
@@ -141,6 +144,9 @@ class Limit:
             # A window has whole seconds, and so has `Retry-After`, rounded up.
             known = replace(known, requests=answers, seconds=math.floor(seconds) or seconds, proven=answers)
         self._known = replace(known, quiet_since=now, step=_SMALLEST_STEP)
+
+    def begin_window(self, reset: float) -> None:
+        """Note that the server counts anew from a moment on."""
         self._window = (reset, 0)
 
     @staticmethod
@@ -153,12 +159,12 @@ class Limit:
         return replace(known, requests=more, proven=requests, quiet_since=now, step=step)
 
 
-class Pace:
+class RateLimiter:
     """One limiter for all threads.
 
     Attributes:
-        requests: Requests sent so far, refused and failed ones included.
-        refusals: Requests refused with 429 so far.
+        requests: Requests sent so far, rejected and failed ones included.
+        rejections: Requests answered with 429 so far.
     """
 
     def __init__(
@@ -179,7 +185,7 @@ class Pace:
         """
         self._limit = Limit()
         self.requests = 0
-        self.refusals = 0
+        self.rejections = 0
         self._cap = Cap(requests_per_minute)
         self._clock = clock
         self._changed = threading.Condition()
@@ -212,28 +218,33 @@ class Pace:
             self.requests += 1
 
     def release(self, *, remaining: str | None = None) -> None:
-        """Note that a request was answered, or failed, otherwise than by a refusal.
+        """Note that a request was answered, or failed, otherwise than by a rejection.
 
         Args:
             remaining: The answer's `X-RateLimit-Remaining`, if any.
         """
         with self._changed:
             self._limit.note_answer(self._clock())
-            self._note_answered(int(remaining) if remaining and remaining.isdecimal() else None)
+            self._note_answered(int(remaining) if remaining and _COUNT.fullmatch(remaining) else None)
 
-    def refused(self, retry_after: float | None) -> None:
+    def rejected(self, retry_after: float | None) -> None:
         """Note a 429, and learn from it.
 
         Args:
-            retry_after: Seconds to wait as the answer's `Retry-After` says, or None where it does not.
+            retry_after: Seconds to wait as `Retry-After` says, or None where it does not. More than `LONGEST_WAIT` are
+                not waited for.
         """
         with self._changed:
             now = self._clock()
-            self.refusals += 1
-            reset = now + min(max(DEFAULT_WAIT if retry_after is None else retry_after, _MARGIN), LONGEST_WAIT)
-            if now >= self._resume_at:  # the first refusal of this window: the others say the same again
-                self._limit.learn(now, reset)
-            self._resume_at = max(self._resume_at, reset)
+            self.rejections += 1
+            wait = max(DEFAULT_WAIT if retry_after is None else retry_after, _MARGIN)
+            if wait <= LONGEST_WAIT:
+                reset = now + wait
+                if now >= self._resume_at:  # the first rejection of this window: the others say the same again
+                    if wait <= _LONGEST_WINDOW:
+                        self._limit.learn(now, reset)
+                    self._limit.begin_window(reset)
+                self._resume_at = max(self._resume_at, reset)
             self._note_answered(None)
 
     def _note_answered(self, remaining: int | None) -> None:

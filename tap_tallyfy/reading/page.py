@@ -163,11 +163,11 @@ class Source(Protocol):
     def read(self, window: Window) -> Page:
         """Return a page."""
 
-    def ask(self, window: Window) -> Future[Any]:
+    def submit(self, window: Window) -> Future[Any]:
         """Ask for a page while others are under way."""
 
-    def arrived(self, answers: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
+    def wait_any(self, answers: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
         """Wait until at least one of several answers is there, and return all that are."""
 
-    def receive(self, window: Window, answer: Future[Any]) -> Page:
+    def result(self, window: Window, answer: Future[Any]) -> Page:
         """Return the page that was asked for."""

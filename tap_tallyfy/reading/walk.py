@@ -151,10 +151,10 @@ class Walk:
             unsure = [part for part, below in pairwise(parts) if below.top is None and part.position >= below.position]
             waiting = [part for part in going_on if part not in (*under_way.values(), *unsure)]
             for part in waiting[: self.concurrency - len(under_way)]:
-                under_way[self.source.ask(part.window)] = part
-            for answer in self.source.arrived(under_way):
+                under_way[self.source.submit(part.window)] = part
+            for answer in self.source.wait_any(under_way):
                 part = under_way.pop(answer)
-                yield from self._taken(part, order, self.source.receive(part.window, answer))
+                yield from self._taken(part, order, self.source.result(part.window, answer))
 
     def _cut(self, order: Order, size: int, total: int) -> list[ListPaginator]:
         """Return the parts that a list is worth being cut into, but for the first."""

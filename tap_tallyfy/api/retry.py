@@ -1,0 +1,60 @@
+"""When a request that failed is sent again."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+#: The longest wait that the server can impose, in seconds; where it wants a longer one, the list fails at once.
+LONGEST_WAIT: Final = 3600.0
+
+_HOURS_OF_A_YEAR: Final = 24 * 365
+_SECONDS: Final = re.compile(r"\d+(\.\d*)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often to try, and how long to wait in between: twice as long each time, and up to a second more by chance.
+
+    Attributes:
+        tries: How often a request is sent in all.
+        first_wait: Seconds before the second time.
+    """
+
+    tries: int = 6
+    first_wait: float = 0.5
+
+    def waits(self) -> Iterator[float]:
+        """Yield the seconds before the second try, the third, and so on, until no try is left."""
+        for number in range(self.tries - 1):
+            yield self.first_wait * 2**number + random.random()  # noqa: S311 - no secret
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait by `Retry-After`, a number or an HTTP-date (RFC 9110), or None where it says nothing.
+
+    Both count in whole seconds, so none means less than one.
+    """
+    value = headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(value):
+        return max(float(value), 1.0)
+    try:
+        until = parsedate_to_datetime(value)
+        # Measured on the server's clock where it tells it: this machine's may be wrong.
+        now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(timezone.utc)
+        return max((until - now).total_seconds(), 1.0)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def spoken(seconds: float) -> str:
+    """Return a long time in words."""
+    hours = seconds / 3600
+    return "years" if hours > _HOURS_OF_A_YEAR else f"{hours:,.1f} hours".replace(".0 ", " ")

@@ -1,0 +1,126 @@
+"""Keeps secrets out of the log, whatever a server or a library puts into a message."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+import re
+import threading
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies
+
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+#: What stands in place of a secret.
+MASK: Final = "***"
+#: Shorter ones are words such as "token", and hiding them would tear sentences.
+_SHORTEST: Final = 8
+#: The settings that are secrets.
+_SETTINGS: Final = ("access_token", "client_secret")
+#: What every log record has; the rest came with `extra`.
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({})))
+
+
+class Secrets:
+    """The secrets of this process: settings, passwords of proxies, and tokens that were fetched."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """Collect what the settings and the environment hold.
+
+        Args:
+            config: The tap's settings; they need not be valid.
+        """
+        self._lock = threading.Lock()
+        self._values: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        for name in _SETTINGS:
+            self.add(config.get(name))
+        for address in getproxies().values():
+            try:
+                self.add(urlsplit(address).password)
+            except ValueError:  # no URL; the tap says so when it connects
+                continue
+
+    def add(self, secret: object) -> None:
+        """Hide one more secret from now on; anything but a text is none."""
+        if not isinstance(secret, str) or len(secret := secret.strip()) < _SHORTEST:
+            return
+        with self._lock:
+            self._values.add(secret)
+            forms = {form for value in self._values for form in _forms(value)}
+            longest_first = sorted(forms, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+
+    def hidden(self, text: str) -> str:
+        """Return a text with `***` in place of each secret, in whatever form it is written."""
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+
+class SecretFilter(logging.Filter):
+    """Rewrites log records that hold a secret, in the message, in `extra`, or in a traceback."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        super().__init__()
+        self.secrets = secrets
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        hidden = self.secrets.hidden
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - arguments that do not fit; logging says so itself
+            message = ""
+        if (rewritten := hidden(message)) != message:
+            record.msg, record.args = rewritten, ()
+        for name in vars(record).keys() - _STANDARD:
+            if hidden(text := repr(vars(record)[name])) != text:
+                setattr(record, name, MASK)
+        if record.exc_info and not record.exc_text:
+            text = logging.Formatter().formatException(record.exc_info)
+            if (rewritten := hidden(text)) != text:
+                record.exc_info, record.exc_text = None, rewritten
+        return True
+
+
+def hide_in_log(secrets: Secrets) -> None:
+    """Put a filter for these secrets on all log output of the process, in place of an earlier one."""
+    loggers = [logging.getLogger(), *(each for each in logging.Logger.manager.loggerDict.values())]
+    for logger in loggers:
+        for handler in getattr(logger, "handlers", ()):
+            for earlier in [each for each in handler.filters if isinstance(each, SecretFilter)]:
+                handler.removeFilter(earlier)
+            handler.addFilter(SecretFilter(secrets))
+
+
+def repeats(text: str, secret: str) -> bool:
+    """Return whether a text from the server shows a secret, or a part of it that is worth something.
+
+    Args:
+        text: A code or a name; case and punctuation do not matter.
+        secret: A secret.
+    """
+    shown, kept = _bare(text), _bare(secret)
+    return bool(kept) and (kept in shown or (len(shown) >= _SHORTEST and shown in kept))
+
+
+def _bare(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield the ways in which a secret may be written down: as it is, escaped, and inside of base64."""
+    yield from (secret, quote(secret), quote(secret, safe=""), html.escape(secret))
+    yield from (json.dumps(secret)[1:-1], repr(secret)[1:-1])
+    sent = secret.encode()
+    for before in range(3):
+        # Which characters stand for a secret depends on its place; those at the ends depend on its neighbours too.
+        encoded = base64.b64encode(bytes(before) + sent).decode().rstrip("=")
+        inner = encoded[-(-before * 8 // 6) : (before + len(sent)) * 8 // 6]
+        yield from (inner, inner.translate(str.maketrans("+/", "-_")))
+    yield sent.hex()

@@ -1,0 +1,98 @@
+"""Reads the body of a response as JSON, whatever half a character does to it."""
+
+from __future__ import annotations
+
+import json
+import re
+from codecs import BOM_UTF8
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+#: More digits than this Python does not turn into a number.
+_MOST_DIGITS: Final = 4_000
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_REPLACEMENT: Final = "\ufffd"
+
+
+class Body(NamedTuple):
+    """What a response says.
+
+    Attributes:
+        value: Any JSON: numbers with a point are decimals, and those that no number can hold are texts of their digits.
+        repaired: Whether U+FFFD stands for something that was no character, or for NUL in a key.
+    """
+
+    value: Any
+    repaired: bool
+
+
+def loads(body: bytes) -> Body:
+    """Return what a response says.
+
+    A lone half of a surrogate pair (half an emoji, in a text that was cut) and bytes that are no UTF-8 become U+FFFD,
+    and so does NUL in a key, which PostgreSQL takes for no name.
+
+    Raises:
+        ValueError: If it is not JSON, or nested more deeply than PHP nests.
+    """
+    body = body.removeprefix(BOM_UTF8)
+    try:
+        value = _DECODER.decode(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _loads_slowly(body)
+    return Body(*_repaired(value)) if rb"\u0000" in body else Body(value, repaired=False)
+
+
+def _decimal(digits: str) -> Decimal | str:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:  # an exponent that no decimal can have
+        return digits
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+_DECODER: Final = msgspec.json.Decoder(float_hook=_decimal)
+
+
+def _loads_slowly(body: bytes) -> Body:
+    try:
+        text, broken = body.decode(errors="surrogatepass"), False
+    except UnicodeDecodeError:
+        text, broken = body.decode(errors="replace"), True
+    try:
+        value = json.loads(text, parse_float=_decimal, parse_int=_integer, parse_constant=_refuse)
+        value, repaired = _repaired(value)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return Body(value, repaired or broken)
+
+
+def _repaired(value: Any) -> tuple[Any, bool]:  # noqa: ANN401 - any JSON
+    if isinstance(value, str):
+        text, count = _LONE_SURROGATE.subn(_REPLACEMENT, value)
+        return text, count > 0
+    if isinstance(value, list):
+        items = [_repaired(item) for item in value]
+        return [item for item, _ in items], any(repaired for _, repaired in items)
+    if not isinstance(value, dict):
+        return value, False
+    found: dict[str, Any] = {}
+    any_repaired = False
+    for name, part in value.items():
+        key, _ = _repaired(name.replace("\0", _REPLACEMENT))
+        while key in found:  # two broken names may be repaired to the same
+            key += _REPLACEMENT
+        found[key], repaired = _repaired(part)
+        any_repaired |= repaired or key != name
+    return found, any_repaired

@@ -40,7 +40,7 @@ _GUESTS: Final = frozenset({"guests", "guest", "completer_guest"})
 _PARTS_OF_GUEST: Final = frozenset({"data", "details"})
 _FILE_MARKS: Final = frozenset({"filename", "full_url", "uploaded_from", "uploaded_at"})
 _FILE_TYPES: Final = frozenset({"file", "image"})
-#: Also addresses that do not begin with a scheme.
+#: How the names of a file's addresses end, which may lack a scheme.
 _ADDRESS_ENDINGS: Final = ("url", "link", "href")
 _ADDRESS: Final = re.compile("https?://", re.IGNORECASE)
 _DEFINITIONS: Final = ("form_fields", "ko_form_fields")
@@ -50,6 +50,8 @@ _TELLTALE: Final = _ALWAYS.union(_BESIDE, _FILE_MARKS, _DEFINITIONS, {"url", "au
 
 _GUEST_LIST: Final = "/organizations/{org_id}/guests"
 _FEED: Final = "/organizations/{org_id}/activity-feeds"
+#: Fields whose former value an entry may tell.
+_FORMER_CREDENTIALS: Final = _ALWAYS.union(_BESIDE, {"url", "full_url", "download_url", "public_link"})
 #: What an entry tells of someone or something, by the field that says what kind that is.
 _TOLD_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "actor_type": ("actor_id", "actor"),
@@ -168,9 +170,5 @@ def _redact_entry(entry: Record) -> None:
                 if name in entry:
                     entry[name] = None
     fields = entry.get("field")
-    if any(map(_may_be_credential, fields if isinstance(fields, list) else [fields])) and "old_value" in entry:
+    if not _FORMER_CREDENTIALS.isdisjoint(map(str, fields if isinstance(fields, list) else [fields])):
         entry["old_value"] = None
-
-
-def _may_be_credential(field: object) -> bool:
-    return isinstance(field, str) and (field in _ALWAYS or field in _BESIDE or field.lower().endswith(_ADDRESS_ENDINGS))

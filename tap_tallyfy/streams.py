@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from typing_extensions import override
@@ -11,12 +11,11 @@ from tap_tallyfy.api.listing import ARCHIVED, Listing, is_archived, is_completed
 from tap_tallyfy.reading.paginator import Order
 from tap_tallyfy.records import forms as answers
 from tap_tallyfy.records.nested import comments_of, folders_of, newest_comment, steps_of
-from tap_tallyfy.records.redact import NAMES, without_credentials
 from tap_tallyfy.singer.list_stream import ListStream
 from tap_tallyfy.singer.nested_stream import RowStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from singer_sdk import Tap
     from singer_sdk.singerlib.catalog import MetadataMapping
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 #: Tasks and templates know one way to ask for archived ones.
 _ONLY_ARCHIVED: Final = Listing(({"archived": "only"},), archived=True, holds=is_archived)
-_TEXT: Final[dict[str, Any]] = {"type": ["string", "null"]}
 
 
 class RunsStream(ListStream):
@@ -92,13 +90,9 @@ class CommentsStream(RowStream):
 
     name = "comments"
     head = TasksStream
-    row = "Comment"
+    row = "TaskComment"
     primary_keys = ("org_id", "id")
     replication_key = "task_last_updated"
-    further_columns = {
-        "run_id": {**_TEXT, "description": "ID of the process, or null for a one-off task."},
-        "task_last_updated": {**_TEXT, "format": "date-time", "description": "When the task last changed."},
-    }
     needs = ("threads",)
     sources = ("run_id", "last_updated")
     made_by = comments_of
@@ -175,14 +169,7 @@ class GuestsStream(ListStream):
     name = "guests"
     path = "/organizations/{org_id}/guests"
     primary_keys = ("org_id", "email")
-    looks_inside = True
     decided = frozenset({"sort"})
-
-    @override
-    def discreet(self, row: Record) -> Record:
-        # Some servers keep a part of the guest there.
-        details = without_credentials(row.get("details"), of_guests=True)
-        return {**row, "details": details} if "details" in row else row
 
 
 class FoldersStream(ListStream):
@@ -193,7 +180,6 @@ class FoldersStream(ListStream):
     lists = tuple(Listing(({"folder_type": kind},), fields={"folder_type": kind}) for kind in ("checklist", "run"))
     by_creation = ()
     always_with = ("children",)
-    looks_inside = True
     whole_parameters = {"pagination": "false"}
     whole_first = True
     decided = frozenset({"folder_type", "pagination", "parent_id", "sort"})
@@ -210,25 +196,13 @@ class FoldersStream(ListStream):
 
     @override
     def rows(self, record: Record, floor: str) -> Iterator[Record]:
-        for folder in folders_of(record, self.normalise):
+        for folder in folders_of(record, self.parser, set()):
             for row in super().rows(folder, floor):
                 # A server that lists every folder shows those inside others twice.
                 encoded = msgspec.json.encode(row)
                 if self._latest.get(row["id"]) != encoded:
                     self._latest[row["id"]] = encoded
                     yield row
-
-
-#: What an entry of the activity feed tells of someone or something, by the field that says what kind that is.
-_TOLD_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    "actor_type": ("actor_id", "actor"),
-    "source": ("actor_id", "actor"),
-    "auditable_type": ("auditable_id", "audit", "audit_state", "old_value"),
-    "parentable_type": ("parentable_id", "parent", "parent_state"),
-    "origin_type": ("origin_id", "origin"),
-    "field": ("old_value",),
-    "references": ("references",),
-}
 
 
 class ActivityFeedStream(ListStream):
@@ -238,7 +212,6 @@ class ActivityFeedStream(ListStream):
     path = "/organizations/{org_id}/activity-feeds"
     replication_key = "created_at"
     append_only = True
-    looks_inside = True
     # Entries never change, so the newest are those created last.
     by_change = (Order("-created_at", "created_at"),)
     since_parameter = "created_after"
@@ -249,16 +222,6 @@ class ActivityFeedStream(ListStream):
     @override
     def changed_at(self, record: Record) -> str | None:
         return record.get("created_at")
-
-    @override
-    def discreet(self, row: Record) -> Record:
-        # The ID of a guest is the code that lets one in, wherever it stands.
-        guests = (names for kind, names in _TOLD_OF.items() if b"guest" in msgspec.json.encode(row.get(kind)).lower())
-        hidden = {name for names in guests for name in names}
-        field = row.get("field")
-        if NAMES.intersection(map(str, field if isinstance(field, list) else [field])):  # what a credential was before
-            hidden.add("old_value")
-        return {name: None if name in hidden else value for name, value in row.items()}
 
     @property
     @override

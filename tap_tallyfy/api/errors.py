@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
-from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import msgspec
 import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+
+from tap_tallyfy.records.body import loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Numbers with a point become decimals: no digit the API sent is lost.
-_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
-# The last one is for an exponent that no decimal can have.
-_NOT_JSON: Final = (ValueError, RecursionError, InvalidOperation)
 _NO_ENDPOINT: Final = "ENDPOINT_NOT_FOUND"
 
 
@@ -68,8 +63,8 @@ def parse(response: requests.Response) -> Any:  # noqa: ANN401 - any JSON
         RetriableAPIError: If it is not JSON.
     """
     try:
-        return _DECODER.decode(response.content.removeprefix(BOM_UTF8))
-    except _NOT_JSON:
+        return loads(response.content).value
+    except ValueError:
         msg = f"{_request(response)} returned something that is not JSON; check 'api_url'."
         raise RetriableAPIError(msg, response) from None
 

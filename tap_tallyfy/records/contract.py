@@ -190,7 +190,7 @@ def table_schema(key: str, primary_keys: Iterable[str], asked_with: Iterable[str
         asked_with: The words of the `with` parameter that the user set: only they bring related data.
     """
     hidden = CONTRACT.related(key).difference(map(column_of, asked_with))
-    columns = {ORG_ID: dict(_ORG_ID_COLUMN)}
+    columns: dict[str, JsonSchema] = {ORG_ID: dict(_ORG_ID_COLUMN)}
     columns |= {name: _without_marks(column) for name, column in CONTRACT.columns(key).items() if name not in hidden}
     for name in primary_keys:
         kinds = columns[name]["type"]

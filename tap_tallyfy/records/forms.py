@@ -86,13 +86,17 @@ def _answer_of(field: Record) -> object:
 
 def _with_lists(value: Any) -> Any:  # noqa: ANN401 - any JSON
     """Return an answer with the lists in it that PHP wrote as objects as lists."""
-    if isinstance(value, dict):
-        if not is_list_in_disguise(value):
-            return {name: _with_lists(part) for name, part in value.items()}
-        value = value.values()
-    elif not isinstance(value, list):
+    if isinstance(value, dict) and not is_list_in_disguise(value):
+        parts = {}
+        for name, part in value.items():
+            parts[name] = _with_lists(part)
+        return parts
+    if not isinstance(value, (dict, list)):
         return value
-    return [_with_lists(item) for item in value]
+    items = []
+    for item in as_list(value) or ():
+        items.append(_with_lists(item))  # noqa: PERF401 - a comprehension would need two frames a level
+    return items
 
 
 def _text(answer: object) -> str | None:

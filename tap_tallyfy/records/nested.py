@@ -1,8 +1,8 @@
 """Makes rows out of the lists that the API nests in its records.
 
-Each function takes a record as `RecordParser` returns it, and yields rows that are parsed in turn. A nested item that is
-no object, or has no ID, makes a row without a key, which its reader counts. A value that is no list, and a list that was
-asked for and is absent, is noted as a misfit: the rows of that record are not known then, so none may be taken for
+Each function takes a record as `RecordParser` returns it, and yields rows that are parsed in turn. A nested item that
+is no object, or has no ID, makes a row without a key, which its reader counts. A value that is no list, and a list that
+was asked for and is absent, is noted as a misfit: which rows the record has is not known then, so none may be taken for
 deleted.
 """
 

@@ -244,7 +244,7 @@ def _item_object(convert: Convert, text_as: str | None, item: object) -> object:
 def _item_scalar(convert: Convert, item: object) -> object:
     if not isinstance(item, dict):
         return _not_null(convert(item))
-    found = next((item[name] for name in _IDS if item.get(name) not in (None, "")), None)  # noqa: PLR6201 - not all are hashable
+    found = next((item[name] for name in _IDS if item.get(name) not in (None, "")), None)
     raise ShortenedError(_not_null(convert(found)), lost=False)
 
 

@@ -1,9 +1,9 @@
-"""Makes records of the objects that the API sends: no credential in them, and each value in its column or in `_extra`."""
+"""Makes records of the objects that the API sends: without credentials, each value in its column or in `_extra`."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tap_tallyfy.dates import ConversionError
 from tap_tallyfy.records.contract import CONTRACT, EXTRA
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     Record = dict[str, Any]
-
-
 
 
 class RecordParser:
@@ -92,13 +90,18 @@ class RecordParser:
                 except ConversionError:
                     record[name], extra[name] = None, value
                     self.misfits[name] = json_type(value)
+        if self._second_names:
+            self._settle_names(record)
+        if self._keeps_extra:
+            record[EXTRA] = extra or None
+        return record
+
+    def _settle_names(self, record: Record) -> None:
+        """Move values that came under a second name to their column."""
         for second, name in self._second_names.items():
             value = record.pop(second, None)
             if value is not None and record.get(name) is None:
                 record[name] = value
-        if self._keeps_extra:
-            record[EXTRA] = extra or None
-        return record
 
 
 def _unwrapped(convert: Callable[[Any], Any], value: object) -> object:

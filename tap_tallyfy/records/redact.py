@@ -159,7 +159,7 @@ def _redact_answers(record: Record) -> None:
             if isinstance(field, dict) and str(field.get("field_type")).lower() in _FILE_TYPES:
                 for answers in map(record.get, _ANSWERS):
                     answer = answers.get(str(field.get("id"))) if isinstance(answers, dict) else None
-                    if type(answer) in _NESTED:
+                    if isinstance(answer, _NESTED):
                         _redact_nested(answer, _FILE_ANSWER)
 
 

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from tap_tallyfy.api.errors import explain
 from tap_tallyfy.dates import ConversionError, date_time, date_time_or_none, earlier, lies_in_the_future, second
-from tap_tallyfy.records.contract import ORG_ID
+from tap_tallyfy.records.contract import EXTRA, ORG_ID
 from tap_tallyfy.singer.counter import RowCounter
 from tap_tallyfy.singer.writer import LineWriter
 
@@ -193,6 +193,41 @@ class Member(Stream):
     def _org_id(self) -> str:
         """The organization's ID, or `""` where a catalog from elsewhere has no column for it."""
         return str(self.config["org_id"]) if ORG_ID in self.effective_schema["properties"] else ""
+
+    def fitted(self, record: Record) -> Record:
+        """Return a record with the columns that the catalog knows; values of others go to `_extra`.
+
+        What was read for other streams alone, and what is not selected, goes nowhere.
+        """
+        columns, dropped = self._columns, self._dropped
+        row = {name: value for name, value in record.items() if name in columns}
+        if EXTRA in row:
+            extra = {**record, **(record[EXTRA] or {})}
+            kept = {
+                name: value
+                for name, value in extra.items()
+                if value is not None
+                and name not in dropped
+                and (name not in columns or name in (record[EXTRA] or ()))
+                and name != EXTRA
+            }
+            row[EXTRA] = kept or None
+        return row
+
+    @cached_property
+    def _columns(self) -> frozenset[str]:
+        return frozenset(self.effective_schema["properties"])
+
+    @cached_property
+    def _dropped(self) -> frozenset[str]:
+        top = len(("properties", "name"))
+        not_selected = {path[1] for path, wanted in self.mask.items() if len(path) == top and not wanted}
+        return self.borrowed | not_selected
+
+    @property
+    def borrowed(self) -> frozenset[str]:
+        """Fields that are read for other streams alone."""
+        return frozenset()
 
     # What a person sees
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from jsonschema import Draft202012Validator
 from singer_sdk.exceptions import AbortedSyncFailedException
 from typing_extensions import override
 
@@ -18,10 +17,9 @@ from tap_tallyfy.reading.page import UnreadableError, Window
 from tap_tallyfy.reading.paginator import Order
 from tap_tallyfy.reading.seen import Seen, SortEvidence
 from tap_tallyfy.reading.walk import Walk
-from tap_tallyfy.records.contract import CONTRACT, ORG_ID, RecordSchema
-from tap_tallyfy.records.decoder import RecordDecoder
-from tap_tallyfy.records.normalise import json_type
-from tap_tallyfy.records.redact import record_without_credentials
+from tap_tallyfy.records.contract import CONTRACT, RecordSchema, column_of
+from tap_tallyfy.records.drift import departures
+from tap_tallyfy.records.parser import RecordParser
 from tap_tallyfy.singer.base import Member
 from tap_tallyfy.singer.shared_reading import Family
 
@@ -39,7 +37,6 @@ _REPORTED = 10
 #: How many records are held against the contract: checking one costs more than reading it.
 _SAMPLE = 20
 _DAY = 86_400
-_TOP_LEVEL = len(("properties", "name"))
 
 
 class ListStream(Member):
@@ -71,8 +68,6 @@ class ListStream(Member):
     always_with: ClassVar[Sequence[str]] = ()
     #: Further fields that may arrive as `{"data": ...}`, as related data does.
     wrapped: ClassVar[Sequence[str]] = ()
-    #: Whether the stream looks inside nested objects, so that they must be parsed, which takes longer.
-    looks_inside: ClassVar[bool] = False
     #: The query parameter that leaves out what is older than a day, where the API has one.
     since_parameter: ClassVar[str] = ""
     #: Query parameters that are no settings, since the tap has to decide them.
@@ -123,9 +118,7 @@ class ListStream(Member):
     @override
     def rows(self, record: Record, floor: str) -> Iterator[Record]:
         if self.is_new(record, floor):
-            # What others are made of is no part of this stream; most lists lend nothing.
-            lent = self._borrowed
-            yield {name: value for name, value in record.items() if name not in lent} if lent else record
+            yield self.fitted(record)
 
     def is_new(self, record: Record, floor: str) -> bool:
         """Return whether a record is to be handed on: it may have changed since, and is not to be left out.
@@ -140,14 +133,6 @@ class ListStream(Member):
     @cached_property
     def _excludes_archived(self) -> bool:
         return self.settings.get("archived") == "exclude"
-
-    def normalise(self, row: Record) -> Record:
-        """Return a record of what the API nests in another one.
-
-        Args:
-            row: An object as parsed from an answer.
-        """
-        return self._decoder.record(row)
 
     def changed_at(self, record: Record) -> str | None:
         """Return when a record changed last, as far as it says.
@@ -286,7 +271,7 @@ class ListStream(Member):
             sort=self.settings.get("sort"),
             sort_parameter=self.sort_parameter,
             unpaginated=self.whole_parameters,
-            parse=self._parse,
+            parse=self.parser,
             key=self.primary_keys[-1],
             inspect=self._inspect,
         )
@@ -297,98 +282,38 @@ class ListStream(Member):
         )
         return source
 
-    def _parse(self, row: Record) -> Record:
-        record = self._decoder.record(self.discreet(row))
-        self._settle_names([record])
-        record = record_without_credentials(record, self._hidden)
-        if self.replication_key:
-            record.setdefault(self.replication_key, None)  # the SDK looks it up in every record
-        return record
-
     def _inspect(self, rows: Sequence[Record]) -> None:
         if rows and not self._checked:
             self._checked = True
-            self._report_drift([self._decoder.unwrapped(row) for row in rows[:_SAMPLE]])
-
-    def _settle_names(self, records: Sequence[Record]) -> None:
-        """Move what came under a second name to its column."""
-        for second_name, name in self._second_names.items():
-            for record in records:
-                value = record.pop(second_name, None)
-                if record.get(name) is None:
-                    record[name] = value
-
-    def discreet(self, row: Record) -> Record:
-        """Return an object of the list without what only this list has that is a credential; see `looks_inside`.
-
-        Args:
-            row: The object as parsed from an answer.
-        """
-        return row
+            self._report_drift(rows[:_SAMPLE])
 
     @cached_property
     def _asked_with(self) -> list[str]:
         """The related data to ask for, each once."""
         return list(dict.fromkeys([*self.settings.get("with", ()), *self.always_with, *self.family.needs]))
 
-    @cached_property
-    def _hidden(self) -> frozenset[str]:
-        """The fields that are credentials."""
-        return CONTRACT.credentials(self.path)
+    @property
+    @override
+    def borrowed(self) -> frozenset[str]:
+        return frozenset(self._asked_with).difference(map(column_of, self.settings.get("with", ())))
 
     @cached_property
-    def _second_names(self) -> Mapping[str, str]:
-        """The names that some servers have for a field, and what the others call it."""
-        return CONTRACT.second_names(self.path)
-
-    @cached_property
-    def _borrowed(self) -> frozenset[str]:
-        """The fields that are read for other members of the family alone."""
-        return frozenset(self._read_schema["properties"]).difference(self.schema["properties"])
-
-    @cached_property
-    def _read_schema(self) -> dict[str, Any]:
-        """The schema of records as they are read: with what others are made from, and with what is put in its place."""
-        whole = CONTRACT.columns(self.path)
-        needed = {*self._asked_with, *self.family.sources}
-        properties = {name: each for name, each in self.effective_schema["properties"].items() if name != ORG_ID}
-        properties |= {
-            name: each for name, each in whole.items() if name in needed and name in self.schema["properties"]
-        }
-        properties |= {name: whole[name] for name in self._second_names}
-        # Of any type: what is borrowed is taken apart elsewhere, and credentials go no further.
-        others = needed.union(self._hidden).difference(properties)
-        properties |= {name: {} for name in whole if name in others}
-        return {"type": "object", "properties": properties}
-
-    @cached_property
-    def _decoder(self) -> RecordDecoder:
-        return RecordDecoder(
-            self._read_schema,
-            wrapped=(*self._asked_with, *self.wrapped),
-            arrays_of_one=CONTRACT.arrays_of_one(self.path),
-            unwanted=[path[1] for path, wanted in self.mask.items() if len(path) == _TOP_LEVEL and not wanted],
-        )
+    def parser(self) -> RecordParser:
+        """What makes records of the API's objects."""
+        return RecordParser(self.path, wrapped=self.wrapped)
 
     # Reports: by path and type, never by value
 
     _checked = False
 
     def _report_drift(self, rows: Sequence[Record]) -> None:
-        contract = CONTRACT.fetch_schema(self.path)
-        drift = {
-            f"{'.'.join('*' if isinstance(part, int) else part for part in error.absolute_path) or 'record'}"
-            f" ({json_type(error.instance)} against {error.validator})"
-            for row in rows
-            for error in Draft202012Validator(contract).iter_errors(row)
-            if error.instance != []  # PHP's empty object
-        }
+        drift = departures(self.path, rows)
         if drift:
             names = ", ".join(sorted(drift)[:_REPORTED])
             self.logger.warning("The API departs from its contract in '%s': %s.", self.name, names)
 
     def _report_misfits(self) -> None:
-        normalise = self._decoder.normalise
+        normalise = self.parser
         if normalise.unknown:
             names = ", ".join(f"'{name}'" for name in sorted(normalise.unknown))
             self.logger.warning(

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from tap_tallyfy.records.contract import CONTRACT, RecordSchema
-from tap_tallyfy.records.normalise import Normaliser
-from tap_tallyfy.records.redact import record_without_credentials
+from tap_tallyfy.records.parser import RecordParser
 from tap_tallyfy.singer.base import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
 
     from tap_tallyfy.reading.page import Record
+    from tap_tallyfy.records.nested import Misfit
     from tap_tallyfy.singer.list_stream import ListStream
 
 
@@ -33,10 +33,8 @@ class RowStream(Member):
     head: ClassVar[type[ListStream]]
     #: What a row is, by its name in the contract.
     row: ClassVar[str]
-    #: Columns that the contract does not have, for what a row belongs to.
-    further_columns: ClassVar[Mapping[str, Any]] = {}
     #: Makes the rows.
-    made_by: ClassVar[Callable[[Record], Iterable[Record]]]
+    made_by: ClassVar[Callable[[Record, set[Misfit]], Iterable[Record]]]
     schema: ClassVar[Any] = RecordSchema(CONTRACT)
     replication_key: str | None = None
 
@@ -53,21 +51,23 @@ class RowStream(Member):
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
-        return (self.post_process(row, context) for row in self.family.rows(self, context))
+        return self.family.rows(self, context)
 
     @override
     def rows(self, record: Record, floor: str) -> Iterator[Record]:
         # A row follows the record it is made from: nothing else says when it changed.
         if self.family.head.is_new(record, floor):
-            for row in type(self).made_by(record):
-                normal = self._normalise(record_without_credentials(row, self._hidden))
-                if all(normal.get(name) is not None for name in self.primary_keys[1:]):
-                    yield normal
+            for row in type(self).made_by(record, self.misfits):
+                normal = self.parser(row)
+                if all(normal.get(name) not in {None, ""} for name in self.primary_keys[1:]):
+                    yield self.fitted(normal)
 
     @cached_property
-    def _normalise(self) -> Normaliser:
-        return Normaliser(self.schema)
+    def misfits(self) -> set[Misfit]:
+        """The nested lists met so far that could not be read."""
+        return set()
 
     @cached_property
-    def _hidden(self) -> frozenset[str]:
-        return CONTRACT.credentials(self.row)
+    def parser(self) -> RecordParser:
+        """What makes records of the rows."""
+        return RecordParser(self.row)

@@ -1,0 +1,42 @@
+"""Says where records depart from the contract, by place and type, never by value."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator
+
+from tap_tallyfy.records.contract import CONTRACT
+from tap_tallyfy.records.shapes import inside, json_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Record = dict[str, Any]
+
+
+def departures(kind: str, rows: Iterable[Record]) -> set[str]:
+    """Return where records are not as the contract has them, such as `owner_id (string against type)`.
+
+    How PHP writes an empty object, and related data in its wrapping, are no departures.
+
+    Args:
+        kind: What the records are, by their key in the contract.
+        rows: Records as parsed from JSON.
+    """
+    related = CONTRACT.related(kind)
+    return {
+        f"{'.'.join('*' if isinstance(part, int) else part for part in error.absolute_path) or 'record'}"
+        f" ({json_type(error.instance)} against {error.validator})"
+        for row in rows
+        for error in _validator(kind).iter_errors(
+            {name: inside(value) if name in related else value for name, value in row.items()}
+        )
+        if error.instance != []
+    }
+
+
+@cache
+def _validator(kind: str) -> Draft202012Validator:
+    return Draft202012Validator(CONTRACT.fetch_schema(kind))

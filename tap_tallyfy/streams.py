@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 from typing_extensions import override
 
 from tap_tallyfy.api.listing import ARCHIVED, Listing, is_archived, is_completed
 from tap_tallyfy.reading.paginator import Order
-from tap_tallyfy.records import forms as answers
-from tap_tallyfy.records.nested import comments_of, folders_of, newest_comment, steps_of
-from tap_tallyfy.records.redact import NAMES, without_credentials
+from tap_tallyfy.records import forms, nested
 from tap_tallyfy.singer.list_stream import ListStream
-from tap_tallyfy.singer.nested_stream import RowStream
+from tap_tallyfy.singer.nested_stream import NestedStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from singer_sdk import Tap
-    from singer_sdk.singerlib.catalog import MetadataMapping
-
-    from tap_tallyfy.api.client import Client
     from tap_tallyfy.reading.page import Record
-    from tap_tallyfy.singer.progress import Progress
 
 #: Tasks and templates know one way to ask for archived ones.
 _ONLY_ARCHIVED: Final = Listing(({"archived": "only"},), archived=True, matches=is_archived)
-_TEXT: Final[dict[str, Any]] = {"type": ["string", "null"]}
 
 
 class RunsStream(ListStream):
@@ -41,16 +30,15 @@ class RunsStream(ListStream):
     by_change = (Order("-last_updated", "last_updated"), Order("-updated_at", "last_updated"))
 
 
-class KickoffAnswersStream(RowStream):
+class KickoffAnswersStream(NestedStream):
     """Answers of the kick-off forms of processes."""
 
     name = "kickoff_answers"
-    head = RunsStream
-    row = "KickoffAnswer"
+    parent = RunsStream
+    contract_key = "KickoffAnswer"
     primary_keys = ("org_id", "run_id", "field_id")
     replication_key = "last_updated"
-    sources = ("prerun", "checklist_id", "last_updated")
-    made_by = answers.kickoff_answers
+    extract = forms.kickoff_answers
 
 
 class TasksStream(ListStream):
@@ -61,47 +49,41 @@ class TasksStream(ListStream):
     replication_key = "last_updated"
     archived = _ONLY_ARCHIVED
     # No source says whether a list without a status holds these.
-    doubts = (
+    maybe_hidden = (
         Listing(({"status": "complete"}, {"status": "completed"}), matches=is_completed),
         Listing(({"status": "auto-skipped"},), matches=lambda task: task.get("status") == "auto-skipped"),
     )
     by_creation = (Order("newest", "created_at"), Order("-created_at", "created_at"))
-    decided = frozenset({"sort"})
+    managed_params = frozenset({"sort"})
 
     @override
     def changed_at(self, record: Record) -> str | None:
         # Nobody knows which of these move `last_updated`.
         moments = [record.get(name) for name in ("last_updated", "completed_at", "archived_at")]
-        return max(filter(None, [*moments, newest_comment(record)]), default=None)
+        return max(filter(None, [*moments, nested.newest_comment(record)]), default=None)
 
 
-class TaskAnswersStream(RowStream):
+class TaskAnswersStream(NestedStream):
     """Answers of the forms of tasks."""
 
     name = "task_answers"
-    head = TasksStream
-    row = "TaskAnswer"
+    parent = TasksStream
+    contract_key = "TaskAnswer"
     primary_keys = ("org_id", "task_id", "field_id")
     replication_key = "last_updated"
-    sources = ("taskdata", "run_id", "checklist_id", "step_id", "last_updated")
-    made_by = answers.task_answers
+    extract = forms.task_answers
 
 
-class CommentsStream(RowStream):
+class CommentsStream(NestedStream):
     """Comments and issues on tasks; not selected by default, since they make the pages of tasks heavy."""
 
     name = "comments"
-    head = TasksStream
-    row = "Comment"
+    parent = TasksStream
+    contract_key = "TaskComment"
     primary_keys = ("org_id", "id")
     replication_key = "task_last_updated"
-    further_columns = {
-        "run_id": {**_TEXT, "description": "ID of the process, or null for a one-off task."},
-        "task_last_updated": {**_TEXT, "format": "date-time", "description": "When the task last changed."},
-    }
-    needs = ("threads",)
-    sources = ("run_id", "last_updated")
-    made_by = comments_of
+    required_related = ("threads",)
+    extract = nested.comments_of
     selected_by_default = False
 
 
@@ -114,30 +96,29 @@ class ChecklistsStream(ListStream):
     # Pinned templates come before all others, whatever the order.
     by_creation = ()
     sort_parameter = "sort_by"
-    decided = frozenset({"sort_by"})
+    managed_params = frozenset({"sort_by"})
 
 
-class StepsStream(RowStream):
+class StepsStream(NestedStream):
     """Steps of templates."""
 
     name = "steps"
-    head = ChecklistsStream
-    row = "Step"
+    parent = ChecklistsStream
+    contract_key = "Step"
     primary_keys = ("org_id", "id")
-    needs = ("steps",)
-    made_by = steps_of
+    required_related = ("steps",)
+    extract = nested.steps_of
 
 
-class FormFieldsStream(RowStream):
+class FormFieldsStream(NestedStream):
     """Form fields of templates: those of their kick-off forms, and those of their steps."""
 
     name = "form_fields"
-    head = ChecklistsStream
-    row = "TemplateField"
+    parent = ChecklistsStream
+    contract_key = "TemplateField"
     primary_keys = ("org_id", "id")
-    needs = ("steps",)
-    sources = ("prerun",)
-    made_by = answers.form_fields
+    required_related = ("steps",)
+    extract = forms.form_fields
 
 
 class UsersStream(ListStream):
@@ -145,7 +126,7 @@ class UsersStream(ListStream):
 
     name = "users"
     path = "/organizations/{org_id}/users"
-    decided = frozenset({"sort"})
+    managed_params = frozenset({"sort"})
 
 
 class GroupsStream(ListStream):
@@ -154,8 +135,8 @@ class GroupsStream(ListStream):
     name = "groups"
     path = "/organizations/{org_id}/groups"
     sort_parameter = "sort_by"
-    whole_parameters = {}
-    decided = frozenset({"sort_by"})
+    unpaginated = {}
+    managed_params = frozenset({"sort_by"})
 
 
 class TagsStream(ListStream):
@@ -165,8 +146,8 @@ class TagsStream(ListStream):
     path = "/organizations/{org_id}/tags"
     parameters = {"all": "true"}
     by_creation = ()
-    whole_parameters = {}
-    decided = frozenset({"all", "sort"})
+    unpaginated = {}
+    managed_params = frozenset({"all", "sort"})
 
 
 class GuestsStream(ListStream):
@@ -175,14 +156,7 @@ class GuestsStream(ListStream):
     name = "guests"
     path = "/organizations/{org_id}/guests"
     primary_keys = ("org_id", "email")
-    looks_inside = True
-    decided = frozenset({"sort"})
-
-    @override
-    def discreet(self, row: Record) -> Record:
-        # Some servers keep a part of the guest there.
-        details = without_credentials(row.get("details"), of_guests=True)
-        return {**row, "details": details} if "details" in row else row
+    managed_params = frozenset({"sort"})
 
 
 class FoldersStream(ListStream):
@@ -193,42 +167,10 @@ class FoldersStream(ListStream):
     lists = tuple(Listing(({"folder_type": kind},), fields={"folder_type": kind}) for kind in ("checklist", "run"))
     by_creation = ()
     always_with = ("children",)
-    looks_inside = True
-    whole_parameters = {"pagination": "false"}
-    whole_first = True
-    decided = frozenset({"folder_type", "pagination", "parent_id", "sort"})
-
-    def __init__(self, tap: Tap, client: Client, progress: Progress) -> None:
-        """Make a stream of a tap.
-
-        Args:
-            tap: The tap.
-            client: What sends the requests of all streams.
-        """
-        super().__init__(tap, client, progress)
-        self._latest: dict[str, bytes] = {}
-
-    @override
-    def rows(self, record: Record, floor: str) -> Iterator[Record]:
-        for folder in folders_of(record, self.normalise):
-            for row in super().rows(folder, floor):
-                # A server that lists every folder shows those inside others twice.
-                encoded = msgspec.json.encode(row)
-                if self._latest.get(row["id"]) != encoded:
-                    self._latest[row["id"]] = encoded
-                    yield row
-
-
-#: What an entry of the activity feed tells of someone or something, by the field that says what kind that is.
-_TOLD_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    "actor_type": ("actor_id", "actor"),
-    "source": ("actor_id", "actor"),
-    "auditable_type": ("auditable_id", "audit", "audit_state", "old_value"),
-    "parentable_type": ("parentable_id", "parent", "parent_state"),
-    "origin_type": ("origin_id", "origin"),
-    "field": ("old_value",),
-    "references": ("references",),
-}
+    unpaginated = {"pagination": "false"}
+    prefer_unpaginated = True
+    managed_params = frozenset({"folder_type", "pagination", "parent_id", "sort"})
+    expand = nested.folders_of
 
 
 class ActivityFeedStream(ListStream):
@@ -238,40 +180,21 @@ class ActivityFeedStream(ListStream):
     path = "/organizations/{org_id}/activity-feeds"
     replication_key = "created_at"
     append_only = True
-    looks_inside = True
     # Entries never change, so the newest are those created last.
     by_change = (Order("-created_at", "created_at"),)
     since_parameter = "created_after"
     wrapped = ("actor", "audit", "parent", "origin", "audit_state", "parent_state")
-    decided = frozenset({"sort"})
+    # They are heavy and personal.
+    columns_off_by_default = wrapped
+    managed_params = frozenset({"sort"})
     selected_by_default = False
 
     @override
     def changed_at(self, record: Record) -> str | None:
         return record.get("created_at")
 
-    @override
-    def discreet(self, row: Record) -> Record:
-        # The ID of a guest is the code that lets one in, wherever it stands.
-        guests = (names for kind, names in _TOLD_OF.items() if b"guest" in msgspec.json.encode(row.get(kind)).lower())
-        hidden = {name for names in guests for name in names}
-        field = row.get("field")
-        if NAMES.intersection(map(str, field if isinstance(field, list) else [field])):  # what a credential was before
-            hidden.add("old_value")
-        return {name: None if name in hidden else value for name, value in row.items()}
 
-    @property
-    @override
-    def metadata(self) -> MetadataMapping:
-        """Return what may be selected: what is heavy and personal is left out unless it is chosen."""
-        metadata = super().metadata
-        for name in self.wrapped:
-            if described := metadata.get(("properties", name)):
-                described.selected_by_default = False
-        return metadata
-
-
-STREAMS: Final[tuple[type[ListStream | RowStream], ...]] = (
+STREAMS: Final[tuple[type[ListStream | NestedStream], ...]] = (
     RunsStream,
     KickoffAnswersStream,
     TasksStream,

@@ -79,20 +79,26 @@ def _loads_slowly(body: bytes) -> Body:
 
 
 def _repaired(value: Any) -> tuple[Any, bool]:  # noqa: ANN401 - any JSON
+    """Return a value without broken characters, and whether there were any."""
     if isinstance(value, str):
         text, count = _LONE_SURROGATE.subn(_REPLACEMENT, value)
         return text, count > 0
+    any_repaired = False
     if isinstance(value, list):
-        items = [_repaired(item) for item in value]
-        return [item for item, _ in items], any(repaired for _, repaired in items)
+        items = []
+        for item in value:
+            whole, repaired = _repaired(item)
+            items.append(whole)
+            any_repaired |= repaired
+        return items, any_repaired
     if not isinstance(value, dict):
         return value, False
-    found: dict[str, Any] = {}
-    any_repaired = False
+    parts: dict[str, Any] = {}
     for name, part in value.items():
-        key, _ = _repaired(name.replace("\0", _REPLACEMENT))
-        while key in found:  # two broken names may be repaired to the same
+        key = _LONE_SURROGATE.sub(_REPLACEMENT, name.replace("\0", _REPLACEMENT))
+        any_repaired |= key != name
+        while key in parts:  # two broken names may be repaired to the same
             key += _REPLACEMENT
-        found[key], repaired = _repaired(part)
-        any_repaired |= repaired or key != name
-    return found, any_repaired
+        parts[key], repaired = _repaired(part)
+        any_repaired |= repaired
+    return parts, any_repaired

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from singer_sdk.schema.source import OpenAPISchema, StreamSchema
+from singer_sdk.schema.source import OpenAPISchema
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from singer_sdk import Stream
+    from collections.abc import Iterable
 
     JsonSchema = dict[str, Any]
 
@@ -28,29 +28,36 @@ _EXTRA_COLUMN: Final = {
 _HERE = Path(__file__).parents[1]
 # In a wheel the folder lies inside the package, in a checkout beside it.
 _SCHEMAS = next(folder for folder in (_HERE / "schemas", _HERE.parent / "schemas") if folder.is_dir())
+_ROWS: Final[dict[str, JsonSchema]] = json.loads((_SCHEMAS / "rows.json").read_text(encoding="utf-8"))
 
+#: Types of which a value that has them all may be anything.
+_ANY_JSON: Final = frozenset({"string", "number", "boolean", "object", "array"})
+_NESTING: Final = {"array": ("items",), "object": ("properties", "additionalProperties")}
 
-#: Marks a property of which the contract knows that some servers put it into an array.
-_ARRAY_OF_ONE: Final = "x-array-of-one"
+# Marks of the contract on a property:
+_CREDENTIAL: Final = "x-credential"  # it opens something to whoever has it
+_SAME_AS: Final = "x-same-as"  # another name that some servers have for the property named here
+_ARRAY_OF_ONE: Final = "x-array-of-one"  # some servers put the value into an array
+JSON_TEXT: Final = "x-json"  # what is no text is kept as JSON
+TEXT_AS: Final = "x-text-as"  # on items: the name that a plain text gets in an object
+# Marks on a whole record:
+_EXTENDS: Final = "x-extends"  # a component whose properties a row has as well
+_ALLOW_LIST: Final = "x-allow-list"  # what it does not describe must not be kept
 
 
 class Contract(OpenAPISchema[str]):
-    """An OpenAPI document whose schemas are asked for by the path of a list endpoint."""
+    """An OpenAPI document, and the rows that the tap makes itself.
+
+    A key is a path of the document, such as `/organizations/{org_id}/runs`, the name of one of its components, such as
+    `Step`, or that of a row in `schemas/rows.json`.
+    """
 
     def __init__(self, source: Path) -> None:
-        """Read nothing yet.
-
-        Args:
-            source: The document.
-        """
         super().__init__(source)
         self._records: dict[str, JsonSchema] = {}
 
     def operation(self, path: str) -> dict[str, Any]:
         """Return the GET operation of a path.
-
-        Args:
-            path: A path of the document, such as `/organizations/{org_id}/runs`.
 
         Raises:
             KeyError: If the document has no such path.
@@ -59,11 +66,7 @@ class Contract(OpenAPISchema[str]):
         return operation
 
     def query_parameters(self, path: str) -> dict[str, dict[str, Any]]:
-        """Return the query parameters of a path by name, without deprecated aliases.
-
-        Args:
-            path: A path of the document.
-        """
+        """Return the query parameters of a path by name, without deprecated aliases."""
         shared = self.spec["components"]["parameters"]
         parameters = (
             shared[parameter["$ref"].rsplit("/", 1)[-1]] if "$ref" in parameter else parameter
@@ -75,104 +78,122 @@ class Contract(OpenAPISchema[str]):
             if parameter["in"] == "query" and not parameter.get("deprecated")
         }
 
-    def related(self, path: str) -> frozenset[str]:
-        """Return the properties a record of this path has only when the `with` parameter asks for them.
-
-        Args:
-            path: A path of the document.
-        """
-        asked_with = self.query_parameters(path).get("with", {})
-        return frozenset(asked_with.get("schema", {}).get("items", {}).get("enum", ()))
+    def related(self, key: str) -> frozenset[str]:
+        """Return the properties that a record has only when the `with` parameter asks for them; rows have none."""
+        if not key.startswith("/"):
+            return frozenset()
+        words = self.query_parameters(key).get("with", {}).get("schema", {}).get("items", {}).get("enum", ())
+        return frozenset(map(column_of, words))
 
     def columns(self, key: str) -> dict[str, JsonSchema]:
-        """Return the properties of a record, related data among them, each of one type.
-
-        Args:
-            key: A path of the document, or the name of a component or of a row.
-        """
-        properties: dict[str, JsonSchema] = copy.deepcopy(self._properties(key))
-        for property_ in properties.values():
-            property_.pop(_ARRAY_OF_ONE, None)
-            _keep_main_type(property_)
-        return properties
-
-    def credentials(self, key: str) -> frozenset[str]:
-        """Return the properties of a record that open something to whoever has them.
-
-        Args:
-            key: As for `columns`.
-        """
-        return frozenset(name for name, described in self._properties(key).items() if described.get("x-credential"))
-
-    def second_names(self, key: str) -> dict[str, str]:
-        """Return the names that some servers have for a property, and what the others call it.
-
-        Args:
-            key: As for `columns`.
-        """
+        """Return the properties that a record can have in a table, related data among them, each of one type."""
         return {
-            name: described["x-same-as"]
+            name: _column(described)
             for name, described in self._properties(key).items()
-            if "x-same-as" in described
+            if not (_CREDENTIAL in described or _SAME_AS in described)
         }
 
-    def arrays_of_one(self, key: str) -> frozenset[str]:
-        """Return the properties that some servers send as an array with the value in it.
+    def credentials(self, key: str) -> frozenset[str]:
+        """Return the properties of a record that open something to whoever has them."""
+        return self._marked(key, _CREDENTIAL)
 
-        Args:
-            key: As for `columns`.
-        """
-        return frozenset(name for name, described in self._properties(key).items() if _ARRAY_OF_ONE in described)
+    def arrays_of_one(self, key: str) -> frozenset[str]:
+        """Return the properties that some servers send as an array with the value in it."""
+        return self._marked(key, _ARRAY_OF_ONE)
+
+    def second_names(self, key: str) -> dict[str, str]:
+        """Return the names that some servers have for a property, with the one that the others have for it."""
+        return {name: self._properties(key)[name][_SAME_AS] for name in self._marked(key, _SAME_AS)}
+
+    def keeps_extra(self, key: str) -> bool:
+        """Return whether fields that a record's description lacks may be kept."""
+        return not self._record(key).get(_ALLOW_LIST)
+
+    def _marked(self, key: str, mark: str) -> frozenset[str]:
+        return frozenset(name for name, described in self._properties(key).items() if mark in described)
 
     def _properties(self, key: str) -> dict[str, JsonSchema]:
+        properties: dict[str, JsonSchema] = self._record(key)["properties"]
+        return properties
+
+    def _record(self, key: str) -> JsonSchema:
         if key not in self._records:  # the SDK takes a document's schema apart anew each time, which takes long
             self._records[key] = self.get_schema(key)
-        properties: dict[str, JsonSchema] = self._records[key]["properties"]
-        return properties
+        return self._records[key]
 
     @override
     def get_unresolved_schema(self, key: str) -> JsonSchema:
         if key in _ROWS:
-            return _ROWS[key]
+            base = self.get_unresolved_schema(_ROWS[key][_EXTENDS]) if _EXTENDS in _ROWS[key] else {"properties": {}}
+            return {**_ROWS[key], "properties": {**_ROWS[key]["properties"], **base["properties"]}}
         if not key.startswith("/"):
             return dict(self.spec["components"]["schemas"][key])
         envelope = self.operation(key)["responses"]["200"]["content"]["application/json"]["schema"]
-        return dict(envelope["properties"]["data"]["items"])
+        data = envelope["properties"]["data"]
+        return dict(data.get("items", data))
 
 
-_ROWS: Final[dict[str, JsonSchema]] = json.loads((_SCHEMAS / "rows.json").read_text(encoding="utf-8"))
 CONTRACT: Final = Contract(_SCHEMAS / "openapi.json")
 
 
-def _keep_main_type(schema: JsonSchema) -> None:
-    """Keep of several types the one named first: a column has one, and what does not fit it is turned aside."""
+def column_of(word: str) -> str:
+    """Return the property that a word of the `with` parameter fills: that of `tasks.step` is `tasks`."""
+    return word.partition(".")[0]
+
+
+def _column(described: JsonSchema) -> JsonSchema:
+    """Return a property's schema with one type, and one type of the items of each array in it.
+
+    The contract names the main type first; a value of another type is converted to it or kept in `_extra`.
+    """
+    column = copy.deepcopy(described)
+    _narrow(column)
+    return column
+
+
+def _narrow(schema: JsonSchema) -> None:
     kinds = schema.get("type", ())
     main, *others = (kinds,) if isinstance(kinds, str) else (kind for kind in kinds if kind != "null")
     if others:
+        for kind, keywords in _NESTING.items():
+            for keyword in keywords if kind != main else ():
+                schema.pop(keyword, None)
         schema["type"] = [main, "null"] if "null" in kinds else main
-        for kind, keywords in (("array", ("items",)), ("object", ("properties", "additionalProperties"))):
-            if kind != main:
-                for keyword in keywords:
-                    schema.pop(keyword, None)
+    schema.pop("required", None)
+    if items := schema.get("items"):
+        _narrow(items)
+        items["type"] = items["type"] if isinstance(items["type"], str) else items["type"][0]
+    properties = schema.get("properties", {})
+    for name, part in list(properties.items()):
+        if _CREDENTIAL in part:
+            del properties[name]
+        elif not _ANY_JSON.issubset(part.get("type", ())):
+            _narrow(part)
 
 
-class RecordSchema(StreamSchema[str]):
-    """The JSON schema of a stream's records, from the contract of its path or its rows."""
-
-    @override
-    def get_stream_schema(self, stream: Stream, stream_class: type[Stream]) -> JsonSchema:
-        key: str = getattr(stream, "row", None) or getattr(stream, "path")  # noqa: B009 - not all streams have both
-        hidden = {*CONTRACT.credentials(key), *CONTRACT.second_names(key)}
-        if key.startswith("/"):
-            hidden |= CONTRACT.related(key).difference(stream.config.get(stream.name, {}).get("with", ()))
-        columns = {ORG_ID: dict(_ORG_ID_COLUMN), **getattr(stream, "further_columns", {})}
-        columns |= {name: column for name, column in CONTRACT.columns(key).items() if name not in hidden}
-        for name in stream.primary_keys:
-            kinds = columns[name]["type"]
-            columns[name]["type"] = kinds if isinstance(kinds, str) else kinds[0]
-        if key not in _ROWS:
-            columns[EXTRA] = dict(_EXTRA_COLUMN)
-        schema = {"type": "object", "properties": columns, "required": list(stream.primary_keys)}
-        # The SDK reads the schema once a record; kept on the stream it shadows this descriptor.
-        stream.__dict__["schema"] = schema
+def _without_marks(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
+    if isinstance(schema, list):
+        return [_without_marks(part) for part in schema]
+    if not isinstance(schema, dict):
         return schema
+    return {name: _without_marks(part) for name, part in schema.items() if not name.startswith("x-")}
+
+
+def table_schema(key: str, primary_keys: Iterable[str], asked_with: Iterable[str] = ()) -> JsonSchema:
+    """Return the JSON schema of a stream's records.
+
+    Args:
+        key: As for `Contract`.
+        primary_keys: The columns that tell records apart.
+        asked_with: The words of the `with` parameter that the user set: only they bring related data.
+    """
+    hidden = CONTRACT.related(key).difference(map(column_of, asked_with))
+    columns: dict[str, JsonSchema] = {ORG_ID: dict(_ORG_ID_COLUMN)}
+    columns |= {name: _without_marks(column) for name, column in CONTRACT.columns(key).items() if name not in hidden}
+    for name in primary_keys:
+        kinds = columns[name]["type"]
+        columns[name]["type"] = kinds if isinstance(kinds, str) else kinds[0]
+    if CONTRACT.keeps_extra(key):
+        columns[EXTRA] = dict(_EXTRA_COLUMN)
+    return {"type": "object", "properties": columns, "required": list(primary_keys)}
+

@@ -1,37 +1,42 @@
-"""Holds rows as the API sent them against the contract, and names departures by path and type, never by value."""
+"""Says where records depart from the contract, by place and type, never by value."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
 from tap_tallyfy.records.contract import CONTRACT
-from tap_tallyfy.records.normalise import json_type
+from tap_tallyfy.records.shapes import inside, json_type
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     Record = dict[str, Any]
 
-#: How many rows are held against the contract: checking one costs more than reading it.
-_SAMPLE: Final = 20
 
+def departures(kind: str, rows: Iterable[Record]) -> set[str]:
+    """Return where records are not as the contract has them, such as `owner_id (string against type)`.
 
-def departures(contract_key: str, rows: Sequence[Record]) -> list[str]:
-    """Return where rows depart from the contract, such as `owners.users.* (string against type)`.
+    How PHP writes an empty object, and related data in its wrapping, are no departures.
 
     Args:
-        contract_key: What the rows are in the contract.
-        rows: Rows without the wrapping of related data; the first twenty are looked at.
+        kind: What the records are, by their key in the contract.
+        rows: Records as parsed from JSON.
     """
-    validator = Draft202012Validator(CONTRACT.fetch_schema(contract_key))
-    return sorted(
-        {
-            f"{'.'.join('*' if isinstance(part, int) else part for part in error.absolute_path) or 'record'}"
-            f" ({json_type(error.instance)} against {error.validator})"
-            for row in rows[:_SAMPLE]
-            for error in validator.iter_errors(row)
-            if error.instance != []  # PHP's empty object
-        }
-    )
+    related = CONTRACT.related(kind)
+    return {
+        f"{'.'.join('*' if isinstance(part, int) else part for part in error.absolute_path) or 'record'}"
+        f" ({json_type(error.instance)} against {error.validator})"
+        for row in rows
+        for error in _validator(kind).iter_errors(
+            {name: inside(value) if name in related else value for name, value in row.items()}
+        )
+        if error.instance != []
+    }
+
+
+@cache
+def _validator(kind: str) -> Draft202012Validator:
+    return Draft202012Validator(CONTRACT.fetch_schema(kind))

@@ -1,18 +1,21 @@
-"""Makes a record that is valid against its schema out of whatever the API sent, without losing a value."""
+"""Converts values to the types of their columns, without losing any: what a column cannot hold is refused."""
 
 from __future__ import annotations
 
 import math
 import re
-from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from tap_tallyfy.dates import ConversionError, date_time
-from tap_tallyfy.records.contract import EXTRA
+import msgspec
+
+from tap_tallyfy.dates import USUAL_DATE_TIME, ConversionError, date_time
+from tap_tallyfy.records.contract import JSON_TEXT, TEXT_AS
+from tap_tallyfy.records.shapes import as_list, inside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     Record = dict[str, Any]
     Convert = Callable[[Any], Any]
@@ -20,8 +23,64 @@ if TYPE_CHECKING:
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,9})?", re.ASCII)  # longer exponents no decimal can have
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
-#: The largest integer that fits a column of any target.
-LARGEST_INTEGER: Final = 2**63 - 1
+#: The largest and the smallest integer that fit a column of any target.
+_LARGEST: Final = 2**63 - 1
+_SMALLEST: Final = -(2**63)
+#: Where an object that stands for an ID has the ID; a guest's is removed before, and its address is left.
+_IDS: Final = ("id", "group_id", "user_id", "email")
+_is_usual: Final = USUAL_DATE_TIME.fullmatch
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+class ShortenedError(ConversionError):
+    """A value of which only a part could be converted.
+
+    Attributes:
+        value: What the column gets.
+        lost: Whether an item of an array was left out; an object of which the ID is left counts as converted.
+    """
+
+    def __init__(self, value: object, *, lost: bool) -> None:
+        super().__init__()
+        self.value = value
+        self.lost = lost
+
+
+def json_text(value: object) -> str:
+    """Return a value as compact JSON, each number with the digits it was sent with."""
+    return _ENCODER.encode(value).decode()
+
+
+def converter(schema: Mapping[str, Any]) -> Convert | None:
+    """Return the function that converts a value to the type of a property, or None where any value will do.
+
+    Null stays null whatever the type. The function raises `ShortenedError` or `ConversionError` where the property
+    cannot hold the value as it is.
+    """
+    kinds = schema.get("type", ())
+    kinds = [kinds] if isinstance(kinds, str) else [kind for kind in kinds if kind != "null"]
+    if len(kinds) != 1:
+        return None
+    (kind,) = kinds
+    if kind == "object":
+        return partial(_typed_object, _parts(schema)) if schema.get("properties") else free_object
+    if kind == "array":
+        items = schema.get("items", {})
+        item_type = {"string": str, "object": dict}.get(items.get("type", "")) if not items.get("properties") else None
+        return partial(_array, _item(items), item_type)
+    if kind == "string" and JSON_TEXT in schema:
+        return _text_or_json
+    if kind == "string" and schema.get("format") == "date-time":
+        return _date_time
+    return _SCALARS[kind]
+
+
+def types_right_as_is(convert: Convert | None) -> frozenset[type]:
+    """Return the types of values that `convert` returns as they are, so that most values cost one look-up."""
+    return _RIGHT_AS_IS.get(convert, frozenset({type(None)})) if convert else frozenset()
+
+
+# Scalars
 
 
 def _string(value: object) -> str | None:
@@ -32,27 +91,25 @@ def _string(value: object) -> str | None:
     raise ConversionError
 
 
+def _text_or_json(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else json_text(value)
+
+
 def _integer(value: object) -> int | None:
+    if type(value) is int and _SMALLEST <= value <= _LARGEST:
+        return value
     if value is None or value == "":
         return None
     if isinstance(value, str) and _INTEGER.fullmatch(value) and value != "-0":
-        value = int(value) if len(value) <= len(str(-LARGEST_INTEGER)) else value
+        value = int(value) if len(value) <= len(str(_SMALLEST)) else value
     elif isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 19 and value == int(value):  # noqa: PLR2004
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not -LARGEST_INTEGER - 1 <= value <= LARGEST_INTEGER:
+    if not isinstance(value, int) or isinstance(value, bool) or not _SMALLEST <= value <= _LARGEST:
         raise ConversionError
     return value
 
 
-def number(value: object) -> int | Decimal | None:
-    """Return a number, or null for `""`.
-
-    Args:
-        value: What the API sent; a string of digits is a number.
-
-    Raises:
-        ConversionError: If it is none, or too large for a double.
-    """
+def _number(value: object) -> int | Decimal | None:
     if value is None or value == "":
         return None
     if isinstance(value, str) and _NUMBER.fullmatch(value):
@@ -70,6 +127,10 @@ def _as_float(value: int | Decimal) -> float:
         return math.inf
 
 
+def _date_time(value: object) -> str | None:
+    return value if type(value) is str and _is_usual(value) else date_time(value)
+
+
 def _boolean(value: object) -> bool | None:
     if value is None or value == "":
         return None
@@ -80,208 +141,123 @@ def _boolean(value: object) -> bool | None:
     raise ConversionError
 
 
-def free_object(value: object) -> dict[str, Any] | None:
-    """Return an object as it is.
+_SCALARS: Final[Mapping[str, Convert]] = {
+    "string": _string,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+}
 
-    Args:
-        value: What the API sent.
+
+# Objects
+
+
+def free_object(value: object) -> Record | None:
+    """Return an object as it is; PHP writes an empty one as an empty list.
 
     Raises:
         ConversionError: If it is none.
     """
-    if value == []:  # PHP writes an empty object as an empty list
+    if value == []:
         return {}
     if value is None or isinstance(value, dict):
         return value
     raise ConversionError
 
 
-def inside(value: object) -> object:
-    """Return what is inside `{"data": ...}`, as related data may arrive at any depth.
-
-    Args:
-        value: What the API sent.
-    """
-    is_wrapped = isinstance(value, dict) and "data" in value and value.keys() <= {"data", "meta"}
-    return value["data"] if is_wrapped else value  # type: ignore[index] # checked in the line above
+def _parts(schema: Mapping[str, Any]) -> Mapping[str, tuple[frozenset[type], Convert]]:
+    converters = {name: converter(part) for name, part in schema["properties"].items()}
+    return {name: (types_right_as_is(convert), convert) for name, convert in converters.items() if convert}
 
 
-def _array(convert_item: Convert | None) -> Convert:
-    def convert(value: object) -> list[Any] | None:
-        if value is None or value == "":
-            return None
-        if value == {}:
-            return []
-        value = inside(value)
-        if not isinstance(value, list):
-            raise ConversionError
-        return value if convert_item is None else [convert_item(item) for item in value]
-
-    return convert
-
-
-_SCALARS: Final[Mapping[str, Convert]] = {
-    "string": _string,
-    "integer": _integer,
-    "number": number,
-    "boolean": _boolean,
-}
-
-
-def _either(converters: Mapping[str, Convert | None]) -> Convert:
-    """Take a value as the type it came as, or else as the first of several that it can be turned into."""
-
-    def convert(value: object) -> Any:  # noqa: ANN401
-        came_as = json_type(value)
-        if came_as == "integer" and came_as not in converters:
-            came_as = "number"
-        for kind in sorted(converters, key=lambda kind: kind != came_as):
-            if kind == "object" != came_as:
-                continue  # among others, an empty list is no empty object
-            with suppress(ConversionError):
-                return converter(value) if (converter := converters[kind]) else value
-        raise ConversionError
-
-    return convert
+def _typed_object(parts: Mapping[str, tuple[frozenset[type], Convert]], value: object) -> Record | None:
+    """Return an object with its parts converted; where one does not fit, the object does not."""
+    value = free_object(value)
+    if not value:
+        return value
+    record: Record = {}
+    shortened = lost = False
+    for name, part in value.items():
+        known = parts.get(name)
+        if known is None or type(part) in known[0]:
+            record[name] = part
+            continue
+        try:
+            record[name] = known[1](part)
+        except ShortenedError as error:
+            record[name] = error.value
+            shortened, lost = True, lost or error.lost
+    if shortened:
+        raise ShortenedError(record, lost=lost)
+    return record
 
 
-def _nullable(convert: Convert) -> Convert:
-    return lambda value: None if value is None else convert(value)
+# Arrays
 
 
-def _required(convert: Convert) -> Convert:
-    """Refuse null where the schema does."""
-
-    def convert_required(value: object) -> Any:  # noqa: ANN401
-        converted = convert(value)
-        if converted is None:
-            raise ConversionError
-        return converted
-
-    return convert_required
-
-
-def _converter(schema: Mapping[str, Any]) -> Convert | None:
-    """Return what turns a value into the type a property's schema asks for, or None where any value will do."""
-    types = schema.get("type", [])
-    types = {types} if isinstance(types, str) else set(types)
-    nullable = "null" in types
-    types.discard("null")
-    if not types:
+def _array(convert_item: Convert, item_type: type | None, value: object) -> list[Any] | None:
+    if value is None:
         return None
-    convert: Convert | None
-    if len(types) > 1:
-        convert = _either({kind: _converter({**schema, "type": kind}) for kind in schema["type"] if kind != "null"})
-        return _nullable(convert) if nullable else convert
-    (kind,) = types
-    if kind == "object":
-        convert = Normaliser(schema).nested if schema.get("properties") else free_object
-    elif kind == "array":
-        convert = _array(_converter(schema.get("items", {})))
-    elif kind == "string" and schema.get("format") == "date-time":
-        convert = date_time
-    else:
-        convert = _SCALARS.get(kind)
-    return convert if nullable or convert is None else _required(convert)
+    items = as_list(inside(value))
+    if items is None:
+        raise ConversionError
+    if not items or (item_type is not None and set(map(type, items)) == {item_type}):
+        return items
+    converted: list[Any] = []
+    shortened = lost = False
+    for item in items:
+        try:
+            converted.append(convert_item(item))
+        except ShortenedError as error:
+            converted.append(error.value)
+            shortened, lost = True, lost or error.lost
+        except ConversionError:
+            shortened = lost = True
+    if shortened:
+        raise ShortenedError(converted, lost=lost)
+    return converted
 
 
-#: Types that are right as they come, so that most values cost one look-up.
+def _item(schema: Mapping[str, Any]) -> Convert:
+    """Return what converts an item: to an object, or to an ID, never to null."""
+    convert = converter(schema)
+    if convert is None:
+        return _anything
+    text_as = schema.get(TEXT_AS)
+    if schema["type"] == "object":
+        return partial(_item_object, convert, text_as)
+    return partial(_item_scalar, convert)
+
+
+def _anything(item: object) -> object:
+    return item
+
+
+def _item_object(convert: Convert, text_as: str | None, item: object) -> object:
+    if text_as and isinstance(item, (str, int, Decimal)):
+        return {text_as: item}
+    if item is None:
+        raise ConversionError
+    return convert(item)
+
+
+def _item_scalar(convert: Convert, item: object) -> object:
+    if not isinstance(item, dict):
+        return _not_null(convert(item))
+    found = next((item[name] for name in _IDS if item.get(name) not in (None, "")), None)
+    raise ShortenedError(_not_null(convert(found)), lost=False)
+
+
+def _not_null(value: object) -> object:
+    if value is None:
+        raise ConversionError
+    return value
+
+
+#: Types that are right as they come.
 _RIGHT_AS_IS: Final[Mapping[Convert, frozenset[type]]] = {
     _string: frozenset({str, type(None)}),
+    _text_or_json: frozenset({str, type(None)}),
     _boolean: frozenset({bool, type(None)}),
     free_object: frozenset({dict, type(None)}),
 }
-
-
-class Normaliser:
-    """Turns one object the API sent into one that is valid against a JSON schema, in a single pass.
-
-    What can be converted without loss is converted. All else is moved, untouched, to `_extra`: unknown fields, and
-    known ones whose value fits no column.
-
-    Attributes:
-        unknown: Names of fields met so far that the schema does not know.
-        misfits: For each known field met with a value that does not fit, the JSON type it came as.
-    """
-
-    def __init__(self, schema: Mapping[str, Any], unwanted: Iterable[str] = ()) -> None:
-        """Compile a schema.
-
-        Args:
-            schema: A JSON schema of an object; `properties` are converted, one level below as well.
-            unwanted: Properties whose values are dropped if they do not fit.
-        """
-        self._unwanted = frozenset(unwanted)
-        properties: Mapping[str, Any] = schema["properties"]
-        self._keeps_extra = EXTRA in properties
-        self._converters = {name: _converter(property_) for name, property_ in properties.items() if name != EXTRA}
-        self._as_is = {
-            name: _RIGHT_AS_IS.get(convert, frozenset()) if convert else frozenset()
-            for name, convert in self._converters.items()
-        }
-        self.unknown: set[str] = set()
-        self.misfits: dict[str, str] = {}
-
-    def __call__(self, raw: Record) -> Record:
-        """Return the record, with what fits no column under `_extra`.
-
-        Args:
-            raw: One object as parsed from the API's answer.
-        """
-        record: Record = {}
-        extra: Record = {}
-        as_is = self._as_is
-        for name, value in raw.items():
-            types = as_is.get(name)
-            if types is None:
-                self.unknown.add(name)
-                extra[name] = value
-            elif type(value) in types or (convert := self._converters[name]) is None:
-                record[name] = value
-            else:
-                try:
-                    record[name] = convert(value)
-                except ConversionError:
-                    record[name] = None
-                    if name not in self._unwanted:
-                        self.misfits[name] = json_type(value)
-                        extra[name] = value
-        if self._keeps_extra:
-            record[EXTRA] = extra or None
-        return record
-
-    def nested(self, value: object) -> Record | None:
-        """Return an object one level below; unlike the top level it has no `_extra`, so it fits as a whole or not.
-
-        Args:
-            value: What the API sent for the property.
-
-        Raises:
-            ConversionError: If the value is no object or a part of it does not fit.
-        """
-        value = free_object(value)
-        if not value:
-            return value
-        record: Record = {}
-        for name, part in value.items():
-            convert = self._converters.get(name)
-            record[name] = convert(part) if convert else part
-        return record
-
-
-def json_type(value: object) -> str:
-    """Return the JSON type of a parsed value, to be named where the value itself must not be.
-
-    Args:
-        value: A parsed JSON value.
-    """
-    names: dict[type, str] = {
-        type(None): "null",
-        bool: "boolean",
-        int: "integer",
-        Decimal: "number",
-        float: "number",
-        str: "string",
-        list: "array",
-    }
-    return names.get(type(value), "object")

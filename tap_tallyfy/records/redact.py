@@ -1,127 +1,174 @@
-"""Removes access links from nested values: whoever has one gets in without a password, so none goes to a target."""
+"""Removes credentials: whoever has an access link or the code of a guest gets in without a password.
+
+These are all the rules; `redact` applies them to a record of a list, and to each row made from what a record nests:
+
+1. The properties that the contract marks as credentials, in a record of that kind.
+2. `_ALWAYS`: names that are credentials in any object.
+3. `_BESIDE`: names that are credentials in an object that has certain other fields as well.
+4. `_OF_GUEST`: what a guest must not show, whose ID may be the code that lets one in. A guest is an object under one of
+   the names in `_GUESTS`, or a record of the list of guests. The ID of a comment's author is that of a guest if the
+   comment says so, and is kept if it is a number.
+5. A file shows no address at all, whatever the name of the field. A file is an object that has one of `_FILE_MARKS`, or
+   `url` beside `source`, and each object in the answer to a form field of type file or image.
+6. `_TOLD_OF`: an entry of the activity feed does not tell which guest it is about, nor what a credential was before.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from tap_tallyfy.records.contract import EXTRA
+from tap_tallyfy.records.contract import CONTRACT
+from tap_tallyfy.records.shapes import as_list, inside
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
-#: Names that are credentials in any object.
+    Record = dict[str, Any]
+
 _ALWAYS: Final = frozenset({"taskUrls", "webhook", "guest_link"})
-_OF_GUEST: Final = frozenset({"email"})
-_OF_WATCHER: Final = frozenset({"object_type", "user_id"})
-_OF_FILE: Final = frozenset({"filename", "uploaded_from", "uploaded_at"})
-#: Names that are credentials in an object that has one of these as well.
 _BESIDE: Final[Mapping[str, frozenset[str]]] = {
-    "link": _OF_GUEST,
-    "guest_code": _OF_GUEST,
-    "code": _OF_GUEST,
-    "guest_id": _OF_WATCHER | _OF_GUEST,
-    "url": _OF_FILE,
-    "public_link": _OF_FILE,
+    "link": frozenset({"email"}),
+    "guest_code": frozenset({"email"}),
+    "code": frozenset({"email"}),
+    "guest_id": frozenset({"email", "object_type", "user_id"}),
+}
+_OF_GUEST: Final = frozenset({"id", "link", "code", "guest_code", "guest_id"})
+_GUESTS: Final = frozenset({"guests", "guest", "completer_guest"})
+#: Where a guest keeps a part of itself; sources differ on what is in it.
+_PARTS_OF_GUEST: Final = frozenset({"data", "details"})
+_FILE_MARKS: Final = frozenset({"filename", "full_url", "uploaded_from", "uploaded_at"})
+_FILE_TYPES: Final = frozenset({"file", "image"})
+#: How the names of a file's addresses end, which may lack a scheme.
+_ADDRESS_ENDINGS: Final = ("url", "link", "href")
+_ADDRESS: Final = re.compile("https?://", re.IGNORECASE)
+_DEFINITIONS: Final = ("form_fields", "ko_form_fields")
+_ANSWERS: Final = ("taskdata", "prerun")
+#: An object that has none of these names has nothing to hide, unless it is a guest or a file itself.
+_TELLTALE: Final = _ALWAYS.union(_BESIDE, _FILE_MARKS, _DEFINITIONS, {"url", "author_id", "field_type"})
+
+_GUEST_LIST: Final = "/organizations/{org_id}/guests"
+_FEED: Final = "/organizations/{org_id}/activity-feeds"
+#: Fields whose former value an entry may tell.
+_FORMER_CREDENTIALS: Final = _ALWAYS.union(_BESIDE, {"url", "full_url", "download_url", "public_link"})
+#: What an entry tells of someone or something, by the field that says what kind that is.
+_TOLD_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "actor_type": ("actor_id", "actor"),
+    "source": ("actor_id", "actor"),
+    "auditable_type": ("auditable_id", "audit", "audit_state", "old_value"),
+    "parentable_type": ("parentable_id", "parent", "parent_state"),
+    "origin_type": ("origin_id", "origin"),
+    "field": ("old_value",),
+    "references": ("references",),
 }
 
-#: All of them.
-NAMES: Final = _ALWAYS.union(_BESIDE)
-#: Names that are credentials in a guest, whose ID may be the code that lets one in.
-_OF_A_GUEST: Final = frozenset({"id", "link", "code", "guest_code", "guest_id"})
-#: Where guests are of whom more is said than their addresses.
-_GUESTS: Final = re.compile(rb'"guests"\s*:\s*(?:\[[^\]{]*)?\{')
-#: One of the names as a key; a quote behind a backslash is part of a text (looked for last, which is much faster).
-_KEY: Final = re.compile(rf'"(?<!\\")(?:{"|".join(NAMES)})"\s*:'.encode())
-#: The letters, and the underscore, written as escapes.
-_ESCAPED_LETTER: Final = re.compile(rb"\\u00(4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9Aa])")
-#: One level of an object or an array; what is inside stays as it was sent, so that no digit can change.
-_PARTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
+# What an object is, or stands in:
+_PLAIN: Final = 0
+_GUEST: Final = 1
+_FILE: Final = 2
+_FILE_ANSWER: Final = 4  # an object in it is a file, a text is not
+_NESTED: Final = (dict, list)
 
 
-def record_without_credentials(record: Mapping[str, Any], hidden: Collection[str]) -> dict[str, Any]:
-    """Return a record without access links, at any depth and in `_extra` too.
+def redact(record: Record, kind: str) -> Record:
+    """Remove the credentials from a record, in place, and return it.
+
+    A value that is nested too deeply to be looked through becomes null.
 
     Args:
-        record: A record.
-        hidden: The fields that are credentials by the contract.
+        record: A record or a row as parsed from JSON.
+        kind: What it is, by its key in the contract.
     """
-    extra = record.get(EXTRA)
-    extra = extra if isinstance(extra, dict) else {}
-    holder = {**record, **extra}
-
-    def discreet(fields: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            name: without_credentials(value, of_guests=name == "guests")
-            for name, value in fields.items()
-            if name not in hidden and not _is_credential(name, holder)
-        }
-
-    return discreet(record) | ({EXTRA: discreet(extra) or None} if extra else {})
-
-
-def without_credentials(value: object, *, of_guests: bool = False) -> object:
-    """Return a nested value without access links; the value itself stays as it is.
-
-    What is nested too deeply to be looked through is null.
-
-    Args:
-        value: A parsed JSON value, or JSON as it was sent, which is returned as it is where nothing is removed.
-        of_guests: Whether it is a guest, or a list of guests.
-    """
-    try:
-        return _stripped(value, of_guests=of_guests)
-    except RecursionError:
-        return None
+    for name in _credentials(kind):
+        record.pop(name, None)
+    if kind == _FEED:
+        _redact_entry(record)
+    state = _GUEST if kind == _GUEST_LIST else _PLAIN
+    if state or not _TELLTALE.isdisjoint(record):
+        state = _redact_object(record, state)
+    for name, value in record.items():
+        if type(value) in _NESTED:
+            try:
+                _redact_nested(value, _state_of(name, state))
+            except RecursionError:
+                record[name] = None
+    return record
 
 
-def may_hold_credentials(body: bytes) -> bool:
-    """Return whether there may be anything to remove from an answer.
-
-    Args:
-        body: JSON as it was sent.
-    """
-    text = _without_escapes(body)
-    return bool(_KEY.search(text) or _GUESTS.search(text))
+@cache
+def _credentials(kind: str) -> frozenset[str]:
+    return CONTRACT.credentials(kind)
 
 
-def _stripped(value: object, *, of_guests: bool) -> object:
-    if isinstance(value, dict):
-        return {
-            name: _stripped(part, of_guests=name == "guests" or (of_guests and name == "data"))
-            for name, part in value.items()
-            if not (_is_credential(name, value) or (of_guests and name in _OF_A_GUEST))
-        }
-    if isinstance(value, list):
-        return [_stripped(item, of_guests=of_guests) for item in value]
-    return _stripped_json(value, of_guests=of_guests) if isinstance(value, msgspec.Raw) else value
+def _redact_nested(value: dict[str, Any] | list[Any], state: int) -> None:
+    if type(value) is list:
+        if state & _FILE:
+            value[:] = [item for item in value if not _is_address(item)]
+        for item in value:
+            if type(item) in _NESTED:
+                _redact_nested(item, state)
+        return
+    assert type(value) is dict  # noqa: S101 - for the type checker
+    if state or not _TELLTALE.isdisjoint(value):
+        state = _redact_object(value, state)
+    for name, part in value.items():
+        if type(part) in _NESTED:
+            _redact_nested(part, _state_of(name, state))
 
 
-def _is_credential(name: str, holder: Mapping[str, Any]) -> bool:
-    return name in _ALWAYS or (name in _BESIDE and not _BESIDE[name].isdisjoint(holder))
+def _state_of(name: str, state: int) -> int:
+    """Return what is under a name of an object of some state."""
+    if name in _GUESTS or (state & _GUEST and name in _PARTS_OF_GUEST):
+        return state | _GUEST
+    return state & ~_GUEST
 
 
-def _stripped_json(raw: msgspec.Raw, *, of_guests: bool) -> msgspec.Raw | None:
-    text = _without_escapes(bytes(raw))
-    names = len(_KEY.findall(text))
-    holds_guests = (of_guests and text.lstrip()[:1] in {b"{", b"["}) or _GUESTS.search(text)
-    if not (names or holds_guests):
-        return raw
-    try:
-        parts = _PARTS.decode(raw)
-    except ValueError:  # no JSON after all, such as half a surrogate
-        return None
-    stripped = msgspec.json.encode(_stripped(parts, of_guests=of_guests))
-    # Parsed values do not tell whether any was removed: a key that was sent twice hides its first value.
-    # The ID of a guest is not counted: its name is that of every ID.
-    keeps_ids = not holds_guests or stripped == msgspec.json.encode(parts)
-    return raw if keeps_ids and len(_KEY.findall(_without_escapes(stripped))) == names else msgspec.Raw(stripped)
+def _redact_object(value: Record, state: int) -> int:
+    """Remove what an object itself must not show, and return what it is."""
+    if state & _FILE_ANSWER or not _FILE_MARKS.isdisjoint(value) or ("url" in value and "source" in value):
+        state |= _FILE
+    hidden = [name for name in value if _is_hidden(name, value, state)]
+    for name in hidden:
+        del value[name]
+    _redact_answers(value)
+    is_file_field = str(value.get("field_type")).lower() in _FILE_TYPES
+    return state | _FILE_ANSWER if is_file_field else state
 
 
-def _without_escapes(text: bytes) -> bytes:
-    """Return JSON with all letters written as such."""
-    if b"\\u" in text:
-        return _ESCAPED_LETTER.sub(lambda escape: bytes.fromhex(escape[1].decode()), text)
-    return text
+def _is_hidden(name: str, value: Record, state: int) -> bool:
+    if name in _ALWAYS or (name in _BESIDE and not _BESIDE[name].isdisjoint(value)):
+        return True
+    if state & _GUEST and name in _OF_GUEST:
+        return True
+    if name == "author_id" and type(value[name]) is not int:
+        return "guest" in str(value.get("author_type")).lower()
+    if state & _FILE:
+        return name.lower().endswith(_ADDRESS_ENDINGS) or _is_address(name) or _is_address(value[name])
+    return False
+
+
+def _is_address(value: object) -> bool:
+    return isinstance(value, str) and _ADDRESS.search(value) is not None
+
+
+def _redact_answers(record: Record) -> None:
+    """Redact the answers that a record keeps by field ID, where it has definitions that say which are files."""
+    for name in _DEFINITIONS:
+        for field in as_list(inside(record.get(name))) or ():
+            if isinstance(field, dict) and str(field.get("field_type")).lower() in _FILE_TYPES:
+                for answers in map(record.get, _ANSWERS):
+                    answer = answers.get(str(field.get("id"))) if isinstance(answers, dict) else None
+                    if isinstance(answer, _NESTED):
+                        _redact_nested(answer, _FILE_ANSWER)
+
+
+def _redact_entry(entry: Record) -> None:
+    for kind, names in _TOLD_OF.items():
+        if kind in entry and "guest" in repr(entry[kind]).lower():
+            for name in names:
+                if name in entry:
+                    entry[name] = None
+    fields = entry.get("field")
+    if not _FORMER_CREDENTIALS.isdisjoint(map(str, fields if isinstance(fields, list) else [fields])):
+        entry["old_value"] = None

@@ -15,7 +15,7 @@ from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from typing_extensions import override
 
 from tap_tallyfy.dates import date_time, second
-from tap_tallyfy.records.contract import CONTRACT, ORG_ID, RecordSchema
+from tap_tallyfy.records.contract import ORG_ID, table_schema
 from tap_tallyfy.singer import bookmark
 from tap_tallyfy.singer.bookmark import Bookmark, MadeFor, fingerprint
 from tap_tallyfy.singer.columns import Columns
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
     from singer_sdk.mapper import StreamMap
     from singer_sdk.singerlib import Catalog
+    from singer_sdk.singerlib.catalog import MetadataMapping
 
     from tap_tallyfy.records.nested import Misfit
     from tap_tallyfy.singer.session import Session
@@ -53,12 +54,11 @@ class TallyfyStream(Stream):
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     #: What a record is, by its name in the contract: the path of a list, or the name of a row.
     contract_key: ClassVar[str]
-    schema: ClassVar[Any] = RecordSchema(CONTRACT)
     replication_key: str | None = None
     #: Whether nothing is ever deleted, so that rows which are no longer sent are history.
     append_only: ClassVar[bool] = False
-    #: Columns that the contract does not have, for what a row belongs to.
-    further_columns: ClassVar[Mapping[str, Any]] = {}
+    #: Columns that are left out unless a catalog selects them.
+    columns_off_by_default: ClassVar[Sequence[str]] = ()
     #: Related data of the list that the stream is made from, by the names that `with` has for it.
     required_related: ClassVar[Sequence[str]] = ()
 
@@ -129,6 +129,20 @@ class TallyfyStream(Stream):
         if self.ABORT_AT_RECORD_COUNT is not None:  # a connection test selects every stream, and never undoes that
             self._selected_before = self.selected
         Stream.selected.fset(self, value)  # type: ignore[attr-defined] # it is a property
+
+    @cached_property
+    @override
+    def schema(self) -> dict[str, Any]:
+        return table_schema(self.contract_key, type(self).primary_keys, self.config.get(self.name, {}).get("with", ()))
+
+    @property
+    @override
+    def metadata(self) -> MetadataMapping:
+        metadata = super().metadata
+        for name in self.columns_off_by_default:
+            if described := metadata.get(("properties", name)):
+                described.selected_by_default = False
+        return metadata
 
     @override
     def apply_catalog(self, catalog: Catalog) -> None:

@@ -1,0 +1,119 @@
+"""Makes records of the objects that the API sends: without credentials, each value in its column or in `_extra`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tap_tallyfy.dates import ConversionError
+from tap_tallyfy.records.contract import CONTRACT, EXTRA
+from tap_tallyfy.records.normalise import ShortenedError, converter, types_right_as_is
+from tap_tallyfy.records.redact import redact
+from tap_tallyfy.records.shapes import inside, is_list_in_disguise, json_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Record = dict[str, Any]
+
+
+class RecordParser:
+    """Makes records of one kind.
+
+    A record has the columns of the contract that the API sent, related data among them, whatever is selected. It has
+    `_extra` too (but for kinds of which only what is described may be kept): an object with the fields that are not
+    described, and with the values, as sent, that their column cannot hold or holds a part of; else None.
+
+    Attributes:
+        unknown: The fields met so far that the contract does not describe.
+        misfits: The fields met so far with a value that did not fit, with the JSON type it came as. An array of objects
+            that gives their IDs is none.
+        repaired: Whether a text or a name came broken; see `body.loads`, whose caller sets it.
+    """
+
+    def __init__(self, kind: str, *, wrapped: Iterable[str] = ()) -> None:
+        """Prepare for one kind of record.
+
+        Args:
+            kind: Its key in the contract.
+            wrapped: Fields that may arrive as `{"data": ...}`, besides related data.
+        """
+        self.unknown: set[str] = set()
+        self.misfits: dict[str, str] = {}
+        self.repaired = False
+        self._kind = kind
+        self._keeps_extra = CONTRACT.keeps_extra(kind)
+        self._second_names = CONTRACT.second_names(kind)
+        self._right_as_is: dict[str, frozenset[type]] = {}
+        self._convert: dict[str, Callable[[Any], Any]] = {}
+        wrapped = {*wrapped, *CONTRACT.related(kind)}
+        arrays_of_one = CONTRACT.arrays_of_one(kind)
+        for name, schema in CONTRACT.columns(kind).items():
+            convert = converter(schema)
+            assert convert is not None, name  # noqa: S101 - the contract's columns have one type each
+            right_as_is = types_right_as_is(convert)
+            if name in arrays_of_one:
+                convert = partial(_alone, convert, {} if "object" in schema["type"] else None)
+            if name in wrapped:
+                convert = partial(_unwrapped, convert)
+                right_as_is = right_as_is - {dict}
+            self._convert[name] = convert
+            self._right_as_is[name] = right_as_is
+        for second, name in self._second_names.items():
+            self._convert[second], self._right_as_is[second] = self._convert[name], self._right_as_is[name]
+
+    def __call__(self, row: Record) -> Record:
+        """Return a record.
+
+        Args:
+            row: An object as parsed by `body.loads`; credentials are removed from it in place.
+        """
+        redact(row, self._kind)
+        record: Record = {}
+        extra: Record = {}
+        right_as_is = self._right_as_is
+        for name, value in row.items():
+            types = right_as_is.get(name)
+            if types is None:
+                extra[name] = value
+                if self._keeps_extra:
+                    self.unknown.add(name)
+            elif type(value) in types:
+                record[name] = value
+            else:
+                try:
+                    record[name] = self._convert[name](value)
+                except ShortenedError as error:
+                    record[name], extra[name] = error.value, value
+                    if error.lost:
+                        self.misfits[name] = json_type(value)
+                except ConversionError:
+                    record[name], extra[name] = None, value
+                    self.misfits[name] = json_type(value)
+        if self._second_names:
+            self._settle_names(record)
+        if self._keeps_extra:
+            record[EXTRA] = extra or None
+        return record
+
+    def _settle_names(self, record: Record) -> None:
+        """Move values that came under a second name to their column."""
+        for second, name in self._second_names.items():
+            value = record.pop(second, None)
+            if value is not None and record.get(name) is None:
+                record[name] = value
+
+
+def _unwrapped(convert: Callable[[Any], Any], value: object) -> object:
+    return convert(inside(value))
+
+
+def _alone(convert: Callable[[Any], Any], empty: object, value: object) -> object:
+    """Return the value that is the only item of a list."""
+    if is_list_in_disguise(value):
+        value = [*value.values()]  # type: ignore[attr-defined] # it is an object
+    if not isinstance(value, list):
+        return convert(value)
+    if len(value) > 1:
+        raise ShortenedError(convert(value[0]), lost=True)
+    return convert(value[0]) if value else empty

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, SingerSDKError, StreamMapConfigError
 from singer_sdk.plugin_base import SingerCommand

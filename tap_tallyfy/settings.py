@@ -152,7 +152,7 @@ def settings_schema(streams: Iterable[type[ListStream]]) -> dict[str, Any]:
     """
     schema: dict[str, Any] = {**_COMMON.to_dict(), "additionalProperties": False}
     for stream in streams:
-        parameters = CONTRACT.query_parameters(stream.path)
+        parameters = CONTRACT.query_parameters(stream.contract_key)
         schema["properties"][stream.name] = {
             "type": "object",
             "title": stream.name.capitalize(),
@@ -161,7 +161,7 @@ def settings_schema(streams: Iterable[type[ListStream]]) -> dict[str, Any]:
             "properties": {
                 name: _property(name, parameter)
                 for name, parameter in parameters.items()
-                if name not in _PAGING | stream.decided
+                if name not in _PAGING | stream.managed_params
             },
         }
     return schema

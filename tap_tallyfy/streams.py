@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from tap_tallyfy.reading.page import Record
 
 #: Tasks and templates know one way to ask for archived ones.
-_ONLY_ARCHIVED: Final = Listing(({"archived": "only"},), archived=True, matches=is_archived)
+_ONLY_ARCHIVED: Final = Listing("archived", ({"archived": "only"},), archived=True, matches=is_archived)
 
 
 class RunsStream(ListStream):
     """Processes (`runs` in the API), launched from templates."""
 
     name = "runs"
-    path = "/organizations/{org_id}/runs"
+    contract_key = "/organizations/{org_id}/runs"
     replication_key = "last_updated"
     archived = ARCHIVED
     # The API knows one of the two names at most.
@@ -45,13 +45,13 @@ class TasksStream(ListStream):
     """Tasks of processes, and one-off tasks."""
 
     name = "tasks"
-    path = "/organizations/{org_id}/tasks"
+    contract_key = "/organizations/{org_id}/tasks"
     replication_key = "last_updated"
     archived = _ONLY_ARCHIVED
     # No source says whether a list without a status holds these.
     maybe_hidden = (
-        Listing(({"status": "complete"}, {"status": "completed"}), matches=is_completed),
-        Listing(({"status": "auto-skipped"},), matches=lambda task: task.get("status") == "auto-skipped"),
+        Listing("completed", ({"status": "complete"}, {"status": "completed"}), matches=is_completed),
+        Listing("skipped", ({"status": "auto-skipped"},), matches=lambda task: task.get("status") == "auto-skipped"),
     )
     by_creation = (Order("newest", "created_at"), Order("-created_at", "created_at"))
     managed_params = frozenset({"sort"})
@@ -91,7 +91,7 @@ class ChecklistsStream(ListStream):
     """Templates, which the API calls checklists."""
 
     name = "checklists"
-    path = "/organizations/{org_id}/checklists"
+    contract_key = "/organizations/{org_id}/checklists"
     archived = _ONLY_ARCHIVED
     # Pinned templates come before all others, whatever the order.
     by_creation = ()
@@ -125,7 +125,7 @@ class UsersStream(ListStream):
     """Members of the organization, whatever their status."""
 
     name = "users"
-    path = "/organizations/{org_id}/users"
+    contract_key = "/organizations/{org_id}/users"
     managed_params = frozenset({"sort"})
 
 
@@ -133,7 +133,7 @@ class GroupsStream(ListStream):
     """Groups of members and guests."""
 
     name = "groups"
-    path = "/organizations/{org_id}/groups"
+    contract_key = "/organizations/{org_id}/groups"
     sort_parameter = "sort_by"
     unpaginated = {}
     managed_params = frozenset({"sort_by"})
@@ -143,7 +143,7 @@ class TagsStream(ListStream):
     """Tags, those that Tallyfy makes itself among them."""
 
     name = "tags"
-    path = "/organizations/{org_id}/tags"
+    contract_key = "/organizations/{org_id}/tags"
     parameters = {"all": "true"}
     by_creation = ()
     unpaginated = {}
@@ -154,7 +154,7 @@ class GuestsStream(ListStream):
     """Guests, without the links by which they get in."""
 
     name = "guests"
-    path = "/organizations/{org_id}/guests"
+    contract_key = "/organizations/{org_id}/guests"
     primary_keys = ("org_id", "email")
     managed_params = frozenset({"sort"})
 
@@ -163,8 +163,10 @@ class FoldersStream(ListStream):
     """Folders of templates and folders of processes, those inside others as rows of their own."""
 
     name = "folders"
-    path = "/organizations/{org_id}/folders"
-    lists = tuple(Listing(({"folder_type": kind},), fields={"folder_type": kind}) for kind in ("checklist", "run"))
+    contract_key = "/organizations/{org_id}/folders"
+    lists = tuple(
+        Listing(kind, ({"folder_type": kind},), fields={"folder_type": kind}) for kind in ("checklist", "run")
+    )
     by_creation = ()
     always_with = ("children",)
     unpaginated = {"pagination": "false"}
@@ -177,7 +179,7 @@ class ActivityFeedStream(ListStream):
     """Who did what, and when; not selected by default, since only an administrator's token sees all of it."""
 
     name = "activity_feed"
-    path = "/organizations/{org_id}/activity-feeds"
+    contract_key = "/organizations/{org_id}/activity-feeds"
     replication_key = "created_at"
     append_only = True
     # Entries never change, so the newest are those created last.

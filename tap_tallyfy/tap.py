@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 
     from tap_tallyfy.singer.base import TallyfyStream
 
-_ENVIRONMENT_PREFIX = "TAP_TALLYFY_"
-
 
 def lists_among(streams: Iterable[type[ListStream | NestedStream]]) -> list[type[ListStream]]:
     """Return the streams that read a list; only they have settings."""
@@ -61,7 +58,6 @@ class TapTallyfy(Tap):
         self,
         *,
         config: Any = None,  # noqa: ANN401 - as the SDK takes it
-        catalog: Any = None,  # noqa: ANN401 - as the SDK takes it
         parse_env_config: bool = False,
         validate_config: bool = True,
         **kwargs: Any,
@@ -70,7 +66,6 @@ class TapTallyfy(Tap):
 
         Args:
             config: Settings.
-            catalog: Which streams to sync, and which of their columns.
             parse_env_config: Whether to read `TAP_TALLYFY_*` variables too.
             validate_config: Whether wrong settings are an error.
             **kwargs: As for the SDK's tap.
@@ -78,47 +73,17 @@ class TapTallyfy(Tap):
         Raises:
             ConfigValidationError: If settings, the catalog or the state are wrong.
         """
-        config = settings.with_text_ids(config or {})
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        if parse_env_config:
+            config = {**(config or {}), **settings.read_environment(schema, os.environ, self.logger)}
+        config = settings.given(config or {}, schema)
         if validate_config:
-            _refuse(settings.errors_before_schema(config, self.config_jsonschema))
+            _refuse(settings.errors_before_schema(config, schema))
         self._settings_checked = validate_config
         hide_in_log(Secrets(config))
-        try:
-            with command.signals_kept():  # the SDK takes over those of the whole process
-                super().__init__(
-                    config=config,
-                    catalog=self._with_keys(catalog),
-                    parse_env_config=parse_env_config,
-                    validate_config=validate_config,
-                    **kwargs,
-                )
-        except (ValueError, TypeError, AttributeError):
-            if parse_env_config:  # the SDK stumbles over variables of the wrong type, and has read `.env` by now
-                self._look_at_environment()
-            raise
-        if parse_env_config:
-            self._look_at_environment()
-
-    def _with_keys(self, catalog: Any) -> Any:  # noqa: ANN401 - as the SDK takes it
-        """Return a catalog whose streams have the tap's keys where it names none."""
-        if not isinstance(catalog, dict):
-            return catalog
-        keys = {stream.name: list(stream.primary_keys) for stream in self.stream_types}
-        known = catalog if isinstance(catalog, Catalog) else Catalog.from_dict(catalog)
-        for name, entry in known.items():
-            entry.key_properties = entry.key_properties or keys.get(name)
-        return known
-
-    def _look_at_environment(self) -> None:
-        """Refuse what the SDK reads in a way that nobody means, and name what it does not read."""
-        schema = self.config_jsonschema
-        _refuse(settings.environment_errors(schema, os.environ, _ENVIRONMENT_PREFIX))
-        if unknown := settings.unknown_variables(schema, os.environ, _ENVIRONMENT_PREFIX):
-            self.logger.warning(
-                "The tap ignores %s in the environment: no setting has that name. The filters of a list are one JSON"
-                ' object, such as TAP_TALLYFY_RUNS=\'{"status": "active"}\'.',
-                ", ".join(unknown),
-            )
+        with command.signals_kept():  # the SDK takes over those of the whole process
+            super().__init__(config=config, validate_config=validate_config, **kwargs)
 
     # Streams
 
@@ -144,8 +109,8 @@ class TapTallyfy(Tap):
     @override
     def discover_streams(self) -> Sequence[TallyfyStream]:
         lists = {stream: stream(self, lambda: self.session) for stream in lists_among(self.stream_types)}
-        nested = [stream(self, lists[stream.parent]) for stream in self.stream_types if issubclass(stream, NestedStream)]
-        return [*lists.values(), *nested]
+        nested = (stream for stream in self.stream_types if issubclass(stream, NestedStream))
+        return [*lists.values(), *(stream(self, lists[stream.parent]) for stream in nested)]
 
     @override
     def setup_mapper(self) -> None:
@@ -154,6 +119,8 @@ class TapTallyfy(Tap):
             _refuse(settings.errors(self.config, lists_among(self.stream_types)))
         PluginBase.setup_mapper(self)
         for name, entry in self.catalog.items():
+            if name in self.streams and not entry.key_properties:
+                entry.key_properties = list(self.streams[name].primary_keys)
             # A map need not fit the columns of a stream that is off.
             is_on = name in self.streams and self.streams[name].selected
             with nullcontext() if is_on else suppress(StreamMapConfigError, MapExpressionError):
@@ -161,7 +128,6 @@ class TapTallyfy(Tap):
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        state = settings.bare_state(state)
         _refuse(settings.state_errors(state))
         super().load_state(state)
 
@@ -210,6 +176,17 @@ class TapTallyfy(Tap):
 
     @classmethod
     @override
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
+        merged = super().cb_config(ctx, param, ())
+        for name in value:
+            with settings.json_file("--config", name):
+                one = super().cb_config(ctx, param, (name,))
+                merged.config.update(one.config)
+            merged.parse_env |= one.parse_env
+        return merged
+
+    @classmethod
+    @override
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
         if value == CliTestOptionValue.All.value:
             given = ctx.params["config"]
@@ -220,7 +197,7 @@ class TapTallyfy(Tap):
 
     @classmethod
     @override
-    def invoke(
+    def invoke(  # type: ignore[override] # as the SDK's tap does
         cls,
         *,
         about: bool = False,
@@ -236,8 +213,8 @@ class TapTallyfy(Tap):
         try:
             tap = cls(
                 config=config.config,
-                state=_json("state", state),
-                catalog=_json("catalog", catalog),
+                state=settings.json_content("--state", state),
+                catalog=settings.json_content("--catalog", catalog),
                 parse_env_config=config.parse_env,
             )
             if report:
@@ -246,7 +223,9 @@ class TapTallyfy(Tap):
             def stop(number: int, _frame: FrameType | None) -> None:
                 tap.logger.error("Stopped by %s; the bookmark stays where it was.", signal.Signals(number).name)
                 code = 128 + number
-                tap.message_writer.stop(code, lambda: _write(report, SystemExit(code)))
+                if isinstance(tap.message_writer, LineWriter):
+                    tap.message_writer.stop(code, lambda: _write(report, SystemExit(code)))
+                sys.exit(code)
 
             with command.signals_sent_to(stop):
                 tap.sync_all()
@@ -270,7 +249,7 @@ class TapTallyfy(Tap):
 
     @classmethod
     def _report(cls, config: dict[str, Any], *, parse_env: bool, secrets: Secrets) -> Report | None:
-        path = config.get("report") or (os.environ.get(f"{_ENVIRONMENT_PREFIX}REPORT") if parse_env else None)
+        path = config.get("report") or (os.environ.get("TAP_TALLYFY_REPORT") if parse_env else None)
         if not path or not isinstance(path, str):
             return None
         return Report(Path(path), cls.get_plugin_version(), secrets.hidden)
@@ -286,28 +265,6 @@ def _write(report: Report | None, error: BaseException | None) -> None:
 
 def _stop_at_once(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
-
-
-def _json(name: str, file: IO[str] | None) -> dict[str, Any] | None:
-    """Return what a file of the command line holds.
-
-    Raises:
-        ConfigValidationError: If that is no JSON object.
-    """
-    if file is None:
-        return None
-    try:
-        content = json.loads(file.read())
-    except ValueError as error:
-        where = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
-        raise _settings_error(f"The file given with --{name} ({file.name}) is not JSON{where}.") from None
-    if not isinstance(content, dict):
-        raise _settings_error(f"The file given with --{name} ({file.name}) holds no JSON object.")
-    return content
-
-
-def _settings_error(sentence: str) -> ConfigValidationError:
-    return ConfigValidationError(sentence, errors=[sentence])
 
 
 def _refuse(errors: Iterable[str]) -> None:

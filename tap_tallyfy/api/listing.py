@@ -45,12 +45,14 @@ class Listing:
     """What singles out one list of an endpoint.
 
     Attributes:
+        name: What counts of it are kept under.
         param_variants: Query parameters, in the variants that different servers understand, best first.
         archived: Whether it holds archived records, and only those.
         fields: What its records are, where they do not say so.
         matches: Tells records of this list: a variant that shows others is not understood.
     """
 
+    name: str = "default"
     param_variants: Sequence[Mapping[str, str]] = ({},)
     archived: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class Listing:
 DEFAULT: Final = Listing()
 #: Sources disagree on which of the two parameters the server understands; both together suit either.
 ARCHIVED: Final = Listing(
+    "archived",
     ({"archived": "only", "status": "archived"}, {"archived": "only"}, {"status": "archived"}),
     archived=True,
     matches=is_archived,

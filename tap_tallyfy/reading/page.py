@@ -154,6 +154,10 @@ class UnreadableError(Exception):
     """A list cannot be read in this way; the text says why."""
 
 
+class UnreadListError(Exception):
+    """It cannot be shown that all of a list was read; the text is a sentence."""
+
+
 class Source(Protocol):
     """Where the pages of a list come from."""
 

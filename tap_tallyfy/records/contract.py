@@ -196,4 +196,3 @@ def table_schema(key: str, primary_keys: Iterable[str], asked_with: Iterable[str
     if CONTRACT.keeps_extra(key):
         columns[EXTRA] = dict(_EXTRA_COLUMN)
     return {"type": "object", "properties": columns, "required": list(primary_keys)}
-

@@ -52,6 +52,7 @@ class TallyfyStream(Stream):
     shared: SharedList
     # `RecordParser` has made every record valid already.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+    name: str = ""
     #: What a record is, by its name in the contract: the path of a list, or the name of a row.
     contract_key: ClassVar[str]
     replication_key: str | None = None
@@ -70,6 +71,7 @@ class TallyfyStream(Stream):
             session: Returns what the streams share; called when a sync needs it, since discovery has no settings.
         """
         self.find_session = session
+        self.own_keys: tuple[str, ...] = tuple(self.primary_keys)
         super().__init__(tap)
 
     @property
@@ -133,7 +135,7 @@ class TallyfyStream(Stream):
     @cached_property
     @override
     def schema(self) -> dict[str, Any]:
-        return table_schema(self.contract_key, type(self).primary_keys, self.config.get(self.name, {}).get("with", ()))
+        return table_schema(self.contract_key, self.own_keys, self.config.get(self.name, {}).get("with", ()))
 
     @property
     @override
@@ -147,7 +149,7 @@ class TallyfyStream(Stream):
     @override
     def apply_catalog(self, catalog: Catalog) -> None:
         super().apply_catalog(catalog)
-        given, self.primary_keys = self.primary_keys, type(self).primary_keys
+        given, self.primary_keys = self.primary_keys, self.own_keys
         if given and set(given) != set(self.primary_keys):
             error = (
                 f"The catalog says that the key of '{self.name}' is {', '.join(given)}, but records are told apart by"

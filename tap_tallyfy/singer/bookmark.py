@@ -100,7 +100,7 @@ class Bookmark:
             state[_PROGRESS] = {_KEY: replication_key, _VALUE: self.value}
         state["filters"] = made_for.settings
         state[_MADE_FOR] = made_for.shape
-        kept = {"start_date": made_for.start_date, "sort": self.sort, "version": self.version}
+        kept: dict[str, Any] = {"start_date": made_for.start_date, "sort": self.sort, "version": self.version}
         kept |= {"rows": self.rows, "marks": self.marks}
         state |= {name: value for name, value in kept.items() if value}
 

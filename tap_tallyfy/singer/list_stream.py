@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,7 +20,7 @@ from tap_tallyfy.singer.base import TallyfyStream
 from tap_tallyfy.singer.shared_reading import SharedList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk import Tap
 
@@ -41,8 +40,6 @@ class ListStream(TallyfyStream):
     A subclass is a declaration: its name, its path in the contract, and what sets its list apart.
     """
 
-    #: The path of the list in the contract.
-    path: ClassVar[str]
     primary_keys = ("org_id", "id")
 
     #: Orders by the last change that are worth asking for, best first; only they let a sync stop at the bookmark. None
@@ -75,10 +72,6 @@ class ListStream(TallyfyStream):
     #: Whether one response with the whole list is the best way to read it.
     prefer_unpaginated: ClassVar[bool] = False
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        cls.contract_key = getattr(cls, "path", "")
-
     def __init__(self, tap: Tap, session: Callable[[], Session]) -> None:
         self.shared = SharedList(self)
         super().__init__(tap, session)
@@ -94,7 +87,9 @@ class ListStream(TallyfyStream):
         if status == "archived":
             return (self.archived,)
         if wanted == "only":
-            return (self.archived if status is None else replace(self.archived, param_variants=({"archived": "only"},)),)
+            return (
+                self.archived if status is None else replace(self.archived, param_variants=({"archived": "only"},)),
+            )
         # An archived record may have lost its status: then no filter by status matches one.
         keeps_status = not any("status" in params for params in self.archived.param_variants)
         includes = wanted == "include" and (status is None or keeps_status)
@@ -111,7 +106,9 @@ class ListStream(TallyfyStream):
         # A day earlier, as nobody says in which time zone a day begins.
         since = {self.since_parameter: earlier(floor, _DAY)[: len("2025-01-15")]}
         return [
-            replace(each, param_variants=(*({**variant, **since} for variant in each.param_variants), *each.param_variants))
+            replace(
+                each, param_variants=(*({**variant, **since} for variant in each.param_variants), *each.param_variants)
+            )
             for each in self.listings
         ]
 
@@ -155,8 +152,8 @@ class ListStream(TallyfyStream):
         asked_with = dict.fromkeys([*self.settings.get("with", ()), *self.always_with, *self.shared.required_related])
         return Endpoint(
             name=self.name,
-            path=self.path,
-            url=f"{str(self.config['api_url']).rstrip('/')}{self.path.replace('{org_id}', self.config['org_id'])}",
+            path=self.contract_key,
+            url=f"{str(self.config['api_url']).rstrip('/')}{self.contract_key.replace('{org_id}', self.config['org_id'])}",
             # Without X-Tallyfy-Client the API answers 401 or 404 (vendor docs).
             headers={"Accept": "application/json", "X-Tallyfy-Client": "APIClient", "User-Agent": str(agent)},
             params={**self.parameters, **self.filters, "with": list(asked_with) or None},
@@ -253,7 +250,7 @@ class ListStream(TallyfyStream):
         # LIVE: no source says whether a list without a status holds all; goes once a live list has shown that it does.
         for hidden, count in zip(self.maybe_hidden, shown, strict=True) if "status" not in self.filters else ():
             for variant in ({**params, **more} for params in listing.param_variants for more in hidden.param_variants):
-                part = Listing((variant,), fields=listing.fields)
+                part = Listing(hidden.name, (variant,), fields=listing.fields)
                 try:
                     page = self.first_page(source_of(part))
                 except (FilterRefusedError, UnreadableError):

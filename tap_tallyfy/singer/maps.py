@@ -24,7 +24,8 @@ class ExplainedMap(CustomStreamMap):
 
     @override
     def transform(self, record: dict[str, Any]) -> dict[str, Any] | None:
-        return self._explained(super().transform, record)
+        transformed: dict[str, Any] | None = self._explained(super().transform, record)
+        return transformed
 
     @override
     def get_filter_result(self, record: dict[str, Any]) -> bool:
@@ -37,7 +38,9 @@ class ExplainedMap(CustomStreamMap):
             why = str(error)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             why = type(error).__name__  # its text may show a value
-        raise MapExpressionError(f"A stream map of '{self._of}' failed ({why}); correct it under 'stream_maps'.") from None
+        raise MapExpressionError(
+            f"A stream map of '{self._of}' failed ({why}); correct it under 'stream_maps'."
+        ) from None
 
 
 def explained(made: StreamMap, stream: str) -> StreamMap:

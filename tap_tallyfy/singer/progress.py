@@ -27,6 +27,7 @@ class Cost:
         refused: Requests that the API refused for its rate limit.
         waited: Seconds waited for the rate limit.
         seconds: Seconds in all.
+        bookmark: The date-time up to which changes were read, or `""`.
         way: How its list was read: `full` or `incremental`, or what the stream says of it.
         done: Whether it was synced to its end.
     """
@@ -36,6 +37,7 @@ class Cost:
     refused: int = 0
     waited: float = 0.0
     seconds: float = 0.0
+    bookmark: str = ""
     way: str = ""
     done: bool = False
 
@@ -61,12 +63,12 @@ class Progress:
     def booked_on(self, stream: str) -> Iterator[Cost]:
         """Book what is spent inside on a stream."""
         cost, limiter, began = self.of(stream), self._limiter, time.monotonic()
-        requests, refused, waited = limiter.requests, limiter.refusals, limiter.waited
+        requests, refused, waited = limiter.requests, limiter.rejections, limiter.waited
         try:
             yield cost
         finally:
             cost.requests += limiter.requests - requests
-            cost.refused += limiter.refusals - refused
+            cost.refused += limiter.rejections - refused
             cost.waited += limiter.waited - waited
             cost.seconds += time.monotonic() - began
 

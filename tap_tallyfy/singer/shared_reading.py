@@ -141,7 +141,9 @@ class Reading:
     def _finish(self, share: _Share) -> None:
         """Move the bookmark of a stream all of whose rows were sent, and tell the target which others are gone."""
         found, stream = share.bookmark, share.stream
-        found.value = max(found.value, self._list.moment)
+        if stream.has_bookmark:
+            found.value = max(found.value, self._list.moment)
+            self._session.progress.of(stream.name).bookmark = found.value
         if share.is_complete:
             of_list = sum(tally.rows for tally in self._list.tallies.values())
             self.sync.complete[stream.name] = of_list if stream is self._parent else share.tally.rows

@@ -130,6 +130,21 @@ _COMMON: Final = th.PropertiesList(
         title="Mark deleted rows",
         description="Tell the target which rows are deleted; false where organizations share tables.",
     ),
+    th.Property(
+        "trust_totals",
+        th.BooleanType,
+        nullable=False,
+        default=True,
+        title="Trust totals",
+        description="Fail if a list shows fewer rows than its total; false if totals count rows the token cannot see.",
+    ),
+    th.Property(
+        "report",
+        th.StringType,
+        nullable=False,
+        title="Report",
+        description="File to write a JSON summary of each sync to, whatever ends the sync.",
+    ),
 )
 
 #: The settings whose meaning the tap gives them; all others are query parameters as the contract describes them.

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from functools import cached_property
+from io import StringIO
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from singer_sdk import Tap
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 #: Some loaders keep versions in 32 bits.
 _LARGEST_VERSION = 2**31 - 1
-_ENVIRONMENT_PREFIX = "TAP_TALLYFY_"
 
 
 def lists_among(streams: Iterable[type[ListStream | RowStream]]) -> list[type[ListStream]]:
@@ -74,37 +74,21 @@ class TapTallyfy(Tap):
         Raises:
             ConfigValidationError: If settings are wrong.
         """
-        config = settings.with_text_ids(config or {})
-        if validate_config:
-            _refuse(settings.errors_before_schema(config, self.config_jsonschema))
-        self._settings_checked = validate_config
-        try:
-            super().__init__(
-                config=config, parse_env_config=parse_env_config, validate_config=validate_config, **kwargs
-            )
-        except (ValueError, TypeError, AttributeError):
-            if parse_env_config:  # the SDK stumbles over variables of the wrong type, and has read `.env` by now
-                self._look_at_environment()
-            raise
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
         if parse_env_config:
-            self._look_at_environment()
+            config = {**(config or {}), **settings.read_environment(schema, os.environ, self.logger)}
+        config = settings.given(config or {}, schema)
+        if validate_config:
+            _refuse(settings.errors_before_schema(config, schema))
+        self._settings_checked = validate_config
+        super().__init__(config=config, validate_config=validate_config, **kwargs)
         if isinstance(self.message_writer, LineWriter) and self.config.get("emit_activate_version_messages"):
             self.message_writer.version = self._next_version()
         if threading.current_thread() is threading.main_thread():
             # The SDK's own handler ends a killed sync with exit code 0, as if it had been complete.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._stop)
-
-    def _look_at_environment(self) -> None:
-        """Refuse what the SDK reads in a way that nobody means, and name what it does not read."""
-        schema = self.config_jsonschema
-        _refuse(settings.environment_errors(schema, os.environ, _ENVIRONMENT_PREFIX))
-        if unknown := settings.unknown_variables(schema, os.environ, _ENVIRONMENT_PREFIX):
-            self.logger.warning(
-                "The tap ignores %s in the environment: no setting has that name. The filters of a list are one JSON"
-                ' object, such as TAP_TALLYFY_RUNS=\'{"status": "active"}\'.',
-                ", ".join(unknown),
-            )
 
     @cached_property
     def client(self) -> Client:
@@ -163,6 +147,17 @@ class TapTallyfy(Tap):
 
     @classmethod
     @override
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
+        merged = super().cb_config(ctx, param, ())
+        for name in value:
+            with settings.json_file("--config", name):
+                one = super().cb_config(ctx, param, (name,))
+                merged.config.update(one.config)
+            merged.parse_env |= one.parse_env
+        return merged
+
+    @classmethod
+    @override
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
         if value == CliTestOptionValue.All.value:
             given = ctx.params["config"]
@@ -176,6 +171,9 @@ class TapTallyfy(Tap):
     @override
     def invoke(cls, **kwargs: Any) -> None:
         try:
+            for option in ("catalog", "state"):
+                if file := kwargs.get(option):
+                    kwargs[option] = StringIO(settings.json_text(f"--{option}", file))
             super().invoke(**kwargs)
         except ConfigValidationError as error:
             # The SDK would end with a line that says nothing, and Meltano's test shows the last one alone.
@@ -218,9 +216,7 @@ class TallyfyCommand(SingerCommand):
         except EXPECTED as error:
             self._fail(str(error))
         except ValueError as error:
-            # The SDK's JSON parser has an error class of its own; like the standard library's, it says in which line.
-            not_json = hasattr(error, "lineno") or isinstance(error, UnicodeDecodeError)
-            self._fail(f"{'A file given with --config, --state or --catalog is not JSON: ' if not_json else ''}{error}")
+            self._fail(str(error))
 
     def _fail(self, *sentences: str) -> NoReturn:
         self.logger.debug("Where that happened:", exc_info=True)  # noqa: LOG014 - called where an exception is handled

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import copy
+import json
+from contextlib import contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import msgspec
+from dotenv import dotenv_values, find_dotenv
 from singer_sdk import typing as th
+from singer_sdk.exceptions import ConfigValidationError
 
 from tap_tallyfy.dates import ConversionError, date_time, lies_in_the_future
 from tap_tallyfy.records.contract import CONTRACT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+    from logging import Logger
+    from typing import IO
 
     from tap_tallyfy.singer.list_stream import ListStream
 
 SECRETS: Final = ("access_token", "client_secret")
+_PREFIX: Final = "TAP_TALLYFY_"
 #: Settings that are IDs, which some write as numbers.
 _IDS: Final = ("org_id", "client_id")
 
@@ -130,6 +137,21 @@ _COMMON: Final = th.PropertiesList(
         title="Mark deleted rows",
         description="Tell the target which rows are deleted; false where organizations share tables.",
     ),
+    th.Property(
+        "trust_totals",
+        th.BooleanType,
+        nullable=False,
+        default=True,
+        title="Trust totals",
+        description="Fail if a list shows fewer rows than its total; false if totals count rows the token cannot see.",
+    ),
+    th.Property(
+        "report",
+        th.StringType,
+        nullable=False,
+        title="Report",
+        description="File to write a JSON summary of each sync to, whatever ends the sync.",
+    ),
 )
 
 #: The settings whose meaning the tap gives them; all others are query parameters as the contract describes them.
@@ -172,58 +194,175 @@ def _property(name: str, parameter: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": name.replace("_", " ").capitalize(), **described}
 
 
-def with_text_ids(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that are given, IDs among them as text.
+def given(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that are given, trimmed, and IDs among them as text.
 
     Args:
-        config: The settings as given; null is the same as not given.
+        config: The settings; null and blank text mean that a setting is not given, filters of lists included.
+        schema: The JSON schema of the settings.
     """
+    found = {name: _trimmed(name, value) for name, value in config.items()}
+    for name in _lists(schema):
+        if isinstance(found.get(name), dict):
+            found[name] = {filter_: value for filter_, value in found[name].items() if not _is_blank(value)}
+    return {name: value for name, value in found.items() if not _is_blank(value)}
+
+
+def _trimmed(name: str, value: Any) -> Any:  # noqa: ANN401 - a setting may be any JSON
     # The SDK would read an ID from the environment as a number if the schema allowed one.
+    if name in _IDS and type(value) is int:
+        return str(value)
+    return value.strip() if isinstance(value, str) else value
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _lists(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the settings that hold the filters of a list; the SDK's own objects allow any name."""
+    properties: Mapping[str, Mapping[str, Any]] = schema["properties"]
+    return {name: described for name, described in properties.items() if described.get("additionalProperties") is False}
+
+
+def read_environment(
+    schema: Mapping[str, Any], environment: MutableMapping[str, str], logger: Logger
+) -> dict[str, Any]:
+    """Return the settings in `TAP_TALLYFY_*` variables; a blank variable is not set.
+
+    The SDK's own reader fails on blank variables and takes any text for false.
+
+    Args:
+        schema: The JSON schema of the settings, the SDK's own among them.
+        environment: The environment; the variables of a `.env` file are added to it, as the SDK would do.
+        logger: Where to warn of variables that have no effect.
+
+    Raises:
+        ConfigValidationError: If a variable does not hold what its setting needs.
+    """
+    _read_dotenv(environment, logger)
+    variables = {name: text for name, text in environment.items() if name.startswith(_PREFIX) and text.strip()}
+    settings = {f"{_PREFIX}{name}".upper(): name for name in schema["properties"]}
+    if errors := [*_misplaced(schema, variables), *_unreadable(schema, variables, settings)]:
+        raise ConfigValidationError(" ".join(errors), errors=errors)
+    if unknown := sorted(variables.keys() - settings.keys() - {f"{_PREFIX}LOGLEVEL"}):
+        more = f" and {len(unknown) - _MOST_NAMES} more" if len(unknown) > _MOST_NAMES else ""
+        logger.warning(
+            "The tap ignores %s%s in the environment: no setting has that name.", ", ".join(unknown[:_MOST_NAMES]), more
+        )
     return {
-        name: str(value) if name in _IDS and type(value) is int else value
-        for name, value in config.items()
-        if value is not None
+        name: _read(schema["properties"][name], variables[variable])
+        for variable, name in settings.items()
+        if variable in variables
     }
 
 
-#: What the SDK takes for true, and what people write for false.
-_BOOLEANS: Final = frozenset({"true", "1", "yes", "on", "false", "0", "no", "off"})
+def _read_dotenv(environment: MutableMapping[str, str], logger: Logger) -> None:
+    """Add the variables of the `.env` file beside or above the tap, which wins as it does in the SDK."""
+    path = find_dotenv()
+    if not path:
+        return
+    try:
+        found = {name: text for name, text in dotenv_values(path).items() if text}
+    except UnicodeDecodeError:
+        error = f"The file '{path}' is not UTF-8 text; save it as UTF-8."
+        raise ConfigValidationError(error, errors=[error]) from None
+    changed = (name for name, text in found.items() if environment.get(name, text) != text)
+    if replaced := sorted(name for name in changed if name.startswith(_PREFIX)):
+        logger.warning("'%s' replaces %s of the environment; set each in one place.", path, ", ".join(replaced))
+    environment.update(found)
 
 
-def environment_errors(schema: Mapping[str, Any], environment: Mapping[str, str], prefix: str) -> Iterator[str]:
-    """Yield what is wrong with variables that the SDK would fail to read, or take for false whatever they say.
+def _misplaced(schema: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[str]:
+    """Yield an error for each filter that has a variable of its own: without the filter, every row would be sent."""
+    for name, described in _lists(schema).items():
+        for filter_ in described["properties"]:
+            variable = f"{_PREFIX}{name}_{filter_}".upper()
+            if variable in variables:
+                yield (
+                    f"'{variable}' is a variable for Meltano; with --config ENV, give all filters of a list as one JSON"
+                    f""" object, such as {_PREFIX}{name.upper()}='{{"{filter_}": ...}}'."""
+                )
+
+
+def _unreadable(schema: Mapping[str, Any], variables: Mapping[str, str], settings: Mapping[str, str]) -> Iterator[str]:
+    for variable, name in settings.items():
+        described = schema["properties"][name]
+        try:
+            _read(described, variables.get(variable))
+        except (ValueError, TypeError, RecursionError):
+            yield f"'{name}' in the environment must be {_KINDS[_kind(described)]}."
+
+
+#: Most names that one line of the log lists.
+_MOST_NAMES: Final = 20
+#: How the kinds of settings are called that are not read as they are.
+_KINDS: Final = {"integer": "a whole number", "boolean": "true or false", "object": "a JSON object"}
+#: The SDK takes the former for true; the latter are what people write for false.
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
+
+
+def _kind(described: Mapping[str, Any]) -> str:
+    return next((kind for kind in _KINDS if kind in described.get("type", ())), "text")
+
+
+def _read(described: Mapping[str, Any], text: str | None) -> Any:  # noqa: ANN401 - a setting may be any JSON
+    if text is None:
+        return None
+    match _kind(described):
+        case "integer":
+            return int(text)
+        case "boolean":
+            word = text.strip().lower()
+            if word not in _TRUE | _FALSE:
+                raise ValueError(word)
+            return word in _TRUE
+        case "object":
+            value = json.loads(text, parse_float=Decimal)  # as the SDK reads a file
+            if not isinstance(value, dict):
+                raise TypeError(text)
+            return value
+        case _:
+            return text
+
+
+@contextmanager
+def json_file(option: str, name: str) -> Iterator[None]:
+    """Name a file of the command line if what is done with it shows that it holds no JSON object.
 
     Args:
-        schema: The JSON schema of the settings.
-        environment: The environment.
-        prefix: What the variables' names begin with.
+        option: The option that the file is given with, such as `--config`.
+        name: The name of the file as given.
+
+    Raises:
+        ConfigValidationError: If the file holds no JSON object.
     """
-    for name, described in schema["properties"].items():
-        text = environment.get(f"{prefix}{name}".upper())
-        kinds = described.get("type", ())
-        if text is None:
-            continue
-        if "integer" in kinds and not text.strip().lstrip("+-").isdecimal():
-            yield f"'{name}' in the environment must be a whole number."
-        if "boolean" in kinds and text.lower() not in _BOOLEANS:
-            yield f"'{name}' in the environment must be true or false."
-        if "object" in kinds:
-            try:
-                msgspec.json.decode(text, type=dict)
-            except msgspec.DecodeError:
-                yield f"'{name}' in the environment must be a JSON object."
+    try:
+        yield
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        sentence = f"The file given with {option}, '{name}', holds no JSON object: {reason}"
+        raise ConfigValidationError(sentence, errors=[sentence]) from error
 
 
-def unknown_variables(schema: Mapping[str, Any], environment: Iterable[str], prefix: str) -> list[str]:
-    """Return the variables that look like settings of the tap and are none.
+def json_content(option: str, file: IO[str] | None) -> dict[str, Any] | None:
+    """Return what a file of the command line holds, or None where there is no file.
 
     Args:
-        schema: The JSON schema of the settings.
-        environment: The names of all variables.
-        prefix: What the names of settings begin with.
+        option: The option that the file is given with, such as `--state`.
+        file: The file, which may be a pipe.
+
+    Raises:
+        ConfigValidationError: If the file holds no JSON object.
     """
-    known = {f"{prefix}{name}".upper() for name in (*schema["properties"], "loglevel")}
-    return sorted(name for name in environment if name.startswith(prefix) and name not in known)
+    if file is None:
+        return None
+    with json_file(option, file.name):
+        content: dict[str, Any] = json.loads(file.read())
+        if not isinstance(content, dict):
+            raise TypeError("there is other JSON in it")
+    return content
 
 
 def errors_before_schema(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
@@ -239,9 +378,23 @@ def errors_before_schema(config: Mapping[str, Any], schema: Mapping[str, Any]) -
         if value is not None and not isinstance(value, str):
             yield f"'{name}' must be a string."
     # It sets defaults in the settings of streams before it looks at their type.
-    for name, described in schema["properties"].items():
-        if described.get("type") == "object" and not isinstance(config.get(name, {}), dict):
+    for name in _lists(schema):
+        if not isinstance(config.get(name, {}), dict):
             yield f"'{name}' must be an object."
+    # It would not say where to find them.
+    if "org_id" not in config:
+        yield "'org_id' is not set; set it to the ID in the address of your organization."
+    yield from _missing_credentials(config)
+
+
+def _missing_credentials(config: Mapping[str, Any]) -> Iterator[str]:
+    if "access_token" in config:
+        return
+    if "client_id" not in config and "client_secret" not in config:
+        yield "'access_token' is not set; set it, or 'client_id' and 'client_secret' of an application."
+    for one, other in (("client_id", "client_secret"), ("client_secret", "client_id")):
+        if one in config and other not in config:
+            yield f"'{other}' is not set, but '{one}' is; set both."
 
 
 def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> Iterator[str]:
@@ -251,10 +404,10 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
         config: The settings.
         streams: The streams.
     """
-    yield from _credential_errors(config)
-    if not config["org_id"].strip():
-        yield "'org_id' is not set; set it to the ID in the address of your organization."
-    elif not _is_path_segment(config["org_id"]):
+    token = config.get("access_token", "")
+    if token and (" " in token or not _fits_header(token)):
+        yield "'access_token' must be one word of ASCII characters; copy it whole, and nothing else with it."
+    if not _is_path_segment(config["org_id"]):
         yield "'org_id' must be the ID alone, as in the address of your organization."
     for name in ("api_url", "token_url"):
         if not _is_http_url(config[name]):
@@ -290,18 +443,6 @@ def state_errors(state: Mapping[str, Any]) -> Iterator[str]:
 
 #: Values of `status` that an archived process no longer has, since archiving changes it (vendor docs).
 _ACTIVE_ONLY: Final = frozenset({"active", "complete"})
-
-
-def _credential_errors(config: Mapping[str, Any]) -> Iterator[str]:
-    given = {name for name in ("access_token", "client_id", "client_secret") if config.get(name, "").strip()}
-    token = config.get("access_token", "").strip()
-    if token and (" " in token or not _fits_header(token)):
-        yield "'access_token' must be one word of ASCII characters; copy it whole, and nothing else with it."
-    if not given:
-        yield "'access_token' is not set; set it, or 'client_id' and 'client_secret' of an application."
-    for one, other in (("client_id", "client_secret"), ("client_secret", "client_id")):
-        if one in given and other not in given and "access_token" not in given:
-            yield f"'{other}' is not set, but '{one}' is; set both."
 
 
 def _fits_header(value: str) -> bool:

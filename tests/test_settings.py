@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -10,6 +13,7 @@ import pytest
 
 from sandbox import Behaviour, Sandbox
 from sandbox.data import FOLDERS, GROUPS, TAGS, TEMPLATES
+from tap_tallyfy.tap import TapTallyfy
 from tests.tap import RUNS, Result, environment, run_command, run_tap, settings_for
 
 if TYPE_CHECKING:
@@ -51,7 +55,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "missing org_id": ({"org_id": None}, "'org_id'"),
     "empty org_id": ({"org_id": ""}, "'org_id'"),
     "org_id with a slash": ({"org_id": "a/b"}, "'org_id'"),
-    "org_id with a line end": ({"org_id": "abc\n"}, "'org_id'"),
+    "blank org_id": ({"org_id": " \n"}, "'org_id' is not set"),
+    "org_id with a line end in it": ({"org_id": "abc\ndef"}, "'org_id'"),
     "org_id that leaves the path": ({"org_id": ".."}, "'org_id'"),
     "no credentials": (NO_TOKEN, "'access_token'"),
     "blank token": ({"access_token": "  "}, "'access_token'"),
@@ -85,6 +90,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "status archived, archived exclude": ({"runs": {"status": "archived", "archived": "exclude"}}, "'runs.archived'"),
     "status active, archived only": ({"runs": {"status": "active", "archived": "only"}}, "'runs.archived'"),
     "user_agent of two lines": ({"user_agent": "one\ntwo"}, "'user_agent'"),
+    "trust_totals as text": ({"trust_totals": "maybe"}, "['trust_totals']"),
+    "report is no path": ({"report": ["report.json"]}, "['report']"),
 }
 
 
@@ -113,14 +120,45 @@ def test_a_refused_secret_is_not_shown(company: Sandbox, settings: dict[str, Any
     assert secret not in result.everything
 
 
-@pytest.mark.parametrize(
-    "content", [b"org_id: some", b"{", b"\xff\xfe{}", None], ids=["yaml", "cut", "utf-16", "missing"]
-)
-def test_a_file_that_is_not_json_is_refused(tmp_path: Path, content: bytes | None) -> None:
-    file = tmp_path / "config.json"
-    if content is not None:
-        file.write_bytes(content)
-    expect_refusal(run_command("--config", str(file)), "--config" if content else str(file))
+NO_JSON = {
+    "yaml": b"org_id: some",
+    "cut": b'{"org_id": "s',
+    "utf-16": b"\xff\xfe{}",
+    "empty": b"",
+    "a list": b"[1]",
+    "a text": b'"state"',
+    "too deep": b"[" * 200_000,
+}
+
+
+@pytest.mark.parametrize("option", ["--config", "--catalog", "--state"])
+@pytest.mark.parametrize("content", NO_JSON.values(), ids=NO_JSON.keys())
+def test_a_file_that_holds_no_json_object_is_named(
+    company: Sandbox, tmp_path: Path, option: str, content: bytes
+) -> None:
+    right, wrong = tmp_path / "right.json", tmp_path / "wrong.json"
+    right.write_text(json.dumps(settings_for(company)), encoding="utf-8")
+    wrong.write_bytes(content)
+    expect_refusal(run_command("--config", str(right), option, str(wrong), sandbox=company), option, str(wrong))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = str(tmp_path / "config.json")
+    expect_refusal(run_command("--config", missing), missing)
+
+
+def test_settings_of_several_files_add_up_and_a_pipe_is_a_file(company: Sandbox, tmp_path: Path) -> None:
+    account, sizes = tmp_path / "account.json", tmp_path / "sizes.json"
+    account.write_text(json.dumps(settings_for(company, page_size=20)), encoding="utf-8")
+    sizes.write_text('{"page_size": 50}', encoding="utf-8")
+    state = tmp_path / "state"
+    os.mkfifo(state)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(state.write_text, '{"bookmarks": {}}', encoding="utf-8")
+        files = ("--config", str(account), "--config", str(sizes), "--state", str(state))
+        result = run_command(*files, sandbox=company, command=RUNS)
+    assert result.code == 0, result.stderr
+    assert {request.query["per_page"] for request in result.lists} >= {"50"}
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
@@ -161,17 +199,88 @@ def test_filters_come_from_the_environment(company: Sandbox, text: str, paramete
     assert {request.query.get(parameter) for request in result.lists} == {value}
 
 
-def test_settings_come_from_an_env_file(company: Sandbox, tmp_path: Path) -> None:
-    given = {name: str(value) for name, value in settings_for(company).items()} | {"runs": '{"status": "active"}'}
-    lines = [f"TAP_TALLYFY_{name.upper()}='{value}'" for name, value in given.items()]
-    (tmp_path / ".env").write_text("\n".join(lines), encoding="utf-8")
-    before = len(company.requests)
-    # The SDK looks for the file in the working folder only if the program is no file.
+def with_env_file(folder: Path, lines: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    """Sync with a `.env` file, which the tap looks for in the working folder only if the program is no file."""
+    (folder / ".env").write_text("\n".join(lines), encoding="utf-8")
     program = "from tests.runs import TapTallyfy, RunsStream as R; TapTallyfy.stream_types = R,; TapTallyfy.cli()"
     command = [sys.executable, "-c", program, "--config", "ENV"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment(**variables), capture_output=True, text=True, check=False
+    )
+
+
+def lines_for(sandbox: Sandbox, **settings: Any) -> list[str]:
+    return [f"TAP_TALLYFY_{name.upper()}='{value}'" for name, value in settings_for(sandbox, **settings).items()]
+
+
+def test_settings_come_from_an_env_file(company: Sandbox, tmp_path: Path) -> None:
+    before = len(company.requests)
+    done = with_env_file(tmp_path, lines_for(company, runs='{"status": "active"}'))
     assert done.returncode == 0, done.stderr
     assert {request.query.get("status") for request in company.requests[before:]} == {"active"}
+    assert "replaces" not in done.stderr
+
+
+def test_an_env_file_that_wins_over_the_environment_is_named(company: Sandbox, tmp_path: Path) -> None:
+    before = len(company.requests)
+    exported = {"TAP_TALLYFY_ORG_ID": "another", "TAP_TALLYFY_PAGE_SIZE": "50"}
+    done = with_env_file(tmp_path, [*lines_for(company), "TAP_TALLYFY_PAGE_SIZE="], **exported)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "replaces" in line]
+    assert f"'{tmp_path / '.env'}' replaces TAP_TALLYFY_ORG_ID of the environment" in line
+    assert "from env variable 'TAP_TALLYFY_ORG_ID'" not in done.stderr
+    assert company.org_id in company.requests[before].path
+    assert "50" in {request.query["per_page"] for request in company.requests[before:]}, "a blank one replaces nothing"
+
+
+def test_an_env_file_that_is_not_text_is_named(company: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "utf-16").mkdir()
+    (tmp_path / "utf-16/.env").write_text("A=1", encoding="utf-16")
+    with_env_file(tmp_path, lines_for(company))
+    command = [sys.executable, "-c", "from tap_tallyfy.tap import TapTallyfy; TapTallyfy.cli()", "--config", "ENV"]
+    done = subprocess.run(
+        command, cwd=tmp_path / "utf-16", env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "utf-16/.env") in done.stderr
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n"])
+def test_blank_variables_are_not_set(company: Sandbox, blank: str) -> None:
+    schema: dict[str, Any] = {"properties": dict(TapTallyfy.config_jsonschema["properties"])}
+    TapTallyfy.append_builtin_config(schema)
+    names = schema["properties"].keys() - {"api_url", "org_id", "access_token"}
+    assert {"page_size", "trust_totals", "runs", "stream_maps", "user_agent", "flattening_max_depth"} <= names
+    result = from_environment(company, **dict.fromkeys([*names, "runs_status", "typo"], blank))
+    assert result.code == 0, result.stderr
+    assert result.ids == company.runs.keys()
+    assert "The tap ignores" not in result.stderr
+
+
+@pytest.mark.parametrize("blank", ["", None])
+def test_blank_settings_in_a_file_are_not_set(company: Sandbox, blank: str | None) -> None:
+    texts = ("client_id", "client_secret", "token_url", "start_date", "user_agent", "report", "flattening_separator")
+    filters = {"status": blank, "q": blank, "checklist_id": blank, "type": blank}
+    result = run_tap(company, **dict.fromkeys(texts, ""), runs=filters)
+    assert result.code == 0, result.stderr
+    assert result.ids == company.runs.keys()
+    assert {request.query.get("status") for request in result.lists} <= {None, "archived"}
+    assert not any({"q", "type"} & request.query.keys() for request in result.lists)
+
+
+def test_white_space_around_texts_does_no_harm(company: Sandbox) -> None:
+    padded = {name: f" {value}\r\n" for name, value in settings_for(company).items()}
+    for result in (run_tap(company, **padded), from_environment(company, **padded)):
+        assert result.code == 0, result.stderr
+        assert {record["org_id"] for record in result.records} == {company.org_id}
+
+
+def test_the_settings_of_the_sdk_come_from_the_environment(company: Sandbox) -> None:
+    maps = '{"runs": {"label": "config[\'prefix\'] + id"}}'
+    result = from_environment(company, stream_maps=maps, stream_map_config='{"prefix": "run "}')
+    assert result.code == 0, result.stderr
+    assert all(record["label"] == f"run {record['id']}" for record in result.records)
 
 
 @pytest.mark.parametrize(
@@ -186,23 +295,42 @@ def test_settings_come_from_an_env_file(company: Sandbox, tmp_path: Path) -> Non
         ("runs", '{"with": ["task"]}', "['runs']['with']"),
         ("org_id", "", "'org_id' is not set"),
         ("emit_activate_version_messages", "nope", "'emit_activate_version_messages'"),
+        ("trust_totals", "2", "'trust_totals'"),
+        ("page_size", "9" * 5000, "'page_size'"),
+        ("runs", "[" * 200_000, "'runs'"),
+        ("stream_maps", "runs", "'stream_maps'"),
+        ("flattening_enabled", "perhaps", "'flattening_enabled'"),
+        ("flattening_max_depth", "two", "'flattening_max_depth'"),
+        ("runs_status", "active", "TAP_TALLYFY_RUNS='{\"status\": ...}'"),
+        ("tasks_owners", '["1001"]', "TAP_TALLYFY_TASKS='{\"owners\": ...}'"),
+        ("activity_feed_created_after", "2025-01-01", "TAP_TALLYFY_ACTIVITY_FEED='{\"created_after\": ...}'"),
     ],
+    ids=lambda text: text[:20],
 )
 def test_wrong_variables_are_refused(company: Sandbox, name: str, text: str, named: str) -> None:
     expect_refusal(from_environment(company, **{name: text}), named)
 
 
 def test_variables_that_have_no_effect_are_named(company: Sandbox) -> None:
-    result = from_environment(company, runs_status="active", strt_date="2025-01-01")
+    result = from_environment(company, strt_date="2025-01-01", pagesize="7")
     assert result.code == 0
     (line,) = [line for line in result.stderr.splitlines() if "The tap ignores" in line]
-    assert "TAP_TALLYFY_RUNS_STATUS, TAP_TALLYFY_STRT_DATE" in line
+    assert "TAP_TALLYFY_PAGESIZE, TAP_TALLYFY_STRT_DATE in" in line
     assert "2025-01-01" not in result.stderr
     assert "The tap ignores" not in from_environment(company, loglevel="INFO").stderr
 
 
+def test_no_line_of_the_log_names_everything_that_has_no_effect(company: Sandbox) -> None:
+    result = from_environment(company, **{f"other_{number}": "1" for number in range(1000)})
+    (line,) = [line for line in result.stderr.splitlines() if "The tap ignores" in line]
+    assert " and 980 more in" in line
+    assert len(line) < 1000
+
+
 def test_the_environment_counts_only_if_asked_for(company: Sandbox) -> None:
-    result = run_tap(company, env={"TAP_TALLYFY_PAGE_SIZE": "7", "TAP_TALLYFY_RUNS": '{"status": "active"}'})
+    # Meltano gives the tap a file and leaves its own variables in the environment.
+    filters = {"TAP_TALLYFY_RUNS": '{"status": "active"}', "TAP_TALLYFY_RUNS_STATUS": "active"}
+    result = run_tap(company, env={"TAP_TALLYFY_PAGE_SIZE": "7", **filters})
     assert result.ids == company.runs.keys()
     assert "7" not in {request.query["per_page"] for request in result.lists}
 

@@ -150,10 +150,11 @@ class ListStream(TallyfyStream):
         """
         agent = self.config.get("user_agent") or f"{self.tap_name}/{self._tap.get_plugin_version()}"
         asked_with = dict.fromkeys([*self.settings.get("with", ()), *self.always_with, *self.shared.required_related])
+        path = self.contract_key.replace("{org_id}", self.config["org_id"])
         return Endpoint(
             name=self.name,
             path=self.contract_key,
-            url=f"{str(self.config['api_url']).rstrip('/')}{self.contract_key.replace('{org_id}', self.config['org_id'])}",
+            url=f"{str(self.config['api_url']).rstrip('/')}{path}",
             # Without X-Tallyfy-Client the API answers 401 or 404 (vendor docs).
             headers={"Accept": "application/json", "X-Tallyfy-Client": "APIClient", "User-Agent": str(agent)},
             params={**self.parameters, **self.filters, "with": list(asked_with) or None},

@@ -429,6 +429,14 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
             )
 
 
+def bare_state(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state without what Meltano and others wrap it in: `completed` and `singer_state`."""
+    for wrapping in ("completed", "singer_state"):
+        inner = state.get(wrapping)
+        state = inner if isinstance(inner, dict) and "bookmarks" not in state else state
+    return state
+
+
 def state_errors(state: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with a state as a whole.
 

@@ -128,6 +128,7 @@ class TapTallyfy(Tap):
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
+        state = settings.bare_state(state)
         _refuse(settings.state_errors(state))
         super().load_state(state)
 

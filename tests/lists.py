@@ -45,7 +45,8 @@ _OBJECTS = ("progress", "whole_progress", "custom_fields", "taskdata")
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
 _FIELD = (
     "id", "alias", "label", "field_type", "guidance", "position", "required", "options", "columns", "created_at",
-    "last_updated",
+    "last_updated", "field_validation", "default_value", "default_value_enabled", "replaced_default_value", "collect_time",
+    "use_wysiwyg_editor",
 )  # fmt: skip
 
 
@@ -84,8 +85,11 @@ def has_no_misfit(name: str, extra: Any) -> bool:
 
 
 def by_key(name: str, rows: Iterable[Row]) -> dict[Key, Row]:
-    """Rows by their key, and what they hold comparable."""
-    return {key_of(name, row): comparable(row) for row in rows}
+    """Rows by their key, and what they hold comparable: a column is null where the API sent nothing."""
+    return {
+        key_of(name, row): {column: comparable(value) for column, value in row.items() if value is not None}
+        for row in rows
+    }
 
 
 def key_of(name: str, row: Row) -> Key:
@@ -128,6 +132,7 @@ def _row(name: str, record: Row) -> Row:
 _SAME = {
     ("users", "updated_at"): "last_updated",
     ("users", "active"): "is_active",
+    ("users", "UTC_offset"): "utc_offset",
     ("groups", "updated_at"): "last_updated",
 }
 
@@ -204,7 +209,7 @@ def _form_fields(checklist: Row, steps: list[Row]) -> Iterator[Row]:
     forms = [(None, checklist["prerun"]), *((step["id"], step["captures"]) for step in steps)]
     for step_id, form in forms:
         for field in form:
-            yield {"checklist_id": checklist["id"], "step_id": step_id, **{name: field[name] for name in _FIELD}}
+            yield {"checklist_id": checklist["id"], "step_id": step_id, **{name: field.get(name) for name in _FIELD}}
 
 
 # What the tap wrote

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from sandbox import Behaviour, Fault, Sandbox
+
 MAX_TRIES = 6
 from tap_tallyfy.api.errors import cause
 from tap_tallyfy.api.rate_limit import DEFAULT_WAIT, Pace

@@ -62,7 +62,8 @@ class SharedList:
     @property
     def borrowed(self) -> frozenset[str]:
         """The related data that is asked for only since other streams are made from it."""
-        return frozenset(self.required_related).difference(self.parent.settings.get("with", ()))
+        asked = {*self.required_related, *self.parent.always_with}
+        return frozenset(asked.difference(self.parent.settings.get("with", ())))
 
     def records_of(self, stream: TallyfyStream) -> Iterator[Record]:
         """Yield the records of a stream; the first one whose turn it is reads the list.

@@ -191,9 +191,9 @@ class Server:
         size = size if not self.sizes or size in self.sizes else self.sizes[0]
         sort = (window.sort or "") if self.archived_sorted or not only else ""
         rows = self.ordered(rows, sort, (window.page, size))
-        stamp = self.stamp() if self.date else None
-        if window.whole and self.whole:
-            return Page(window, copy.deepcopy(rows), Pagination(), stamp)
+        now = START.timestamp() + self.clock if self.date else None
+        if window.unpaginated and self.whole:
+            return Page(window, copy.deepcopy(rows), Pagination(), now)
         shown = rows[(window.page - 1) * size : window.page * size]
         pagination = Pagination(
             total=self.told_total(len(rows), listing=only) if self.total else None,
@@ -201,7 +201,7 @@ class Server:
             total_pages=-(-len(rows) // (10 if self.wrong_total_pages else size)),
             next_link=window.page * size < len(rows),
         )
-        return Page(window, copy.deepcopy(shown), pagination if self.meta else Pagination(), stamp)
+        return Page(window, copy.deepcopy(shown), pagination if self.meta else Pagination(), now)
 
 
 class Collector(LineWriter):
@@ -255,15 +255,15 @@ class Warehouse:
                 return server.page(window)
 
             @override
-            def ask(self, window: Window) -> Future[Any]:
+            def submit(self, window: Window) -> Future[Any]:
                 return Future()
 
             @override
-            def arrived(self, answers: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
-                return [server.random.choice(list(answers))]
+            def wait_any(self, futures: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
+                return [server.random.choice(list(futures))]
 
             @override
-            def receive(self, window: Window, answer: Future[Any]) -> Page:
+            def result(self, window: Window, future: Future[Any]) -> Page:
                 return self.read(window)  # type: ignore[no-any-return]
 
         class Stream(base):  # type: ignore[valid-type, misc]

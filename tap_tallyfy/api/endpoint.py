@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from datetime import timedelta, timezone
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -53,14 +54,14 @@ class Endpoint:
     def request(self, window: Window) -> requests.Request:
         """Return the request for a page, not signed yet."""
         params = {**self.params, **window.parameters, self.sort_parameter: window.sort or self.sort}
-        params |= self.unpaginated if window.whole else {"page": window.page, "per_page": window.size}
+        params |= self.unpaginated if window.unpaginated else {"page": window.page, "per_page": window.size}
         query = urlencode({name: _as_text(value) for name, value in params.items() if value is not None}, safe=",")
         return requests.Request("GET", self.url, params=query, headers=dict(self.headers))
 
     def added_parameters(self, window: Window) -> frozenset[str]:
         """Return the query parameters by which the tap looks for a way to read the list; it can do without each."""
         added = {self.sort_parameter} if window.sort and window.sort != self.sort else set()
-        return frozenset(added.union(self.unpaginated if window.whole else ()))
+        return frozenset(added.union(self.unpaginated if window.unpaginated else ()))
 
     def check(self, response: requests.Response) -> requests.Response:
         """Return a response that is a success, and refuse any other; see `errors.check`."""
@@ -100,16 +101,15 @@ def _as_text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _server_time(response: requests.Response) -> str | None:
-    """Return the server's clock when it can at the earliest have read the list, in the form the tap writes date-times.
+def _server_time(response: requests.Response) -> float | None:
+    """Return the server's clock when it can at the earliest have read the list, in seconds since the epoch.
 
     The `Date` header is when the server sent the response.
     """
     try:
         moment = parsedate_to_datetime(response.headers["Date"])
         # A date-time without a zone is UTC, as in HTTP all are.
-        moment = moment.astimezone(timezone.utc) if moment.tzinfo else moment
-        moment -= timedelta(seconds=-(-response.elapsed.total_seconds() // 1))
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        return moment.timestamp() - math.ceil(response.elapsed.total_seconds())
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"

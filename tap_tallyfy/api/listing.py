@@ -107,7 +107,7 @@ class ListSource:
         self._form = page.window.parameters
         return self._noted(page)
 
-    def ask(self, window: Window) -> Future[requests.Response]:
+    def submit(self, window: Window) -> Future[requests.Response]:
         """Ask for a page while others are under way; `read` must have been called before.
 
         Args:
@@ -116,26 +116,26 @@ class ListSource:
         asked = replace(window, parameters=self._form or {})
         return self._client.ask(self._endpoint.request(asked), self._endpoint.check)
 
-    def arrived(self, answers: Iterable[Future[requests.Response]]) -> Iterable[Future[requests.Response]]:
+    def wait_any(self, futures: Iterable[Future[requests.Response]]) -> Iterable[Future[requests.Response]]:
         """Wait until at least one of several answers is there, and return all that are.
 
         Args:
-            answers: What `ask` returned.
+            futures: What `submit` returned.
         """
-        return wait(answers, return_when=FIRST_COMPLETED).done
+        return wait(futures, return_when=FIRST_COMPLETED).done
 
-    def receive(self, window: Window, answer: Future[requests.Response]) -> Page:
+    def result(self, window: Window, future: Future[requests.Response]) -> Page:
         """Return the page that was asked for; bodies are parsed here, in the main thread.
 
         Args:
             window: What was asked for.
-            answer: What `ask` returned, done.
+            future: What `submit` returned, done.
 
         Raises:
             FatalAPIError: If the API refuses, or does not answer after all tries.
         """
         try:
-            return self._noted(self._endpoint.page(window, answer.result()))
+            return self._noted(self._endpoint.page(window, future.result()))
         except RetriableAPIError as error:
             self._log.warning("Asking for a page again: %s", error)
             return self.read(window)
@@ -153,8 +153,7 @@ class ListSource:
         get = partial(self._client.get, self._endpoint.request(window), partial(self._endpoint.page, window))
         try:
             page = get()
-            # An empty first page of a list that is not empty by its own account is looked at twice.
-            return get() if window.page == 1 and not page.count and page.goes_on else page
+            return get() if page.lacks_rows else page
         except RefusedFilterError as error:
             # What the tap adds of its own to find a way is no filter of the user's.
             added = self._endpoint.added_parameters(window)

@@ -7,16 +7,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jsonschema import Draft202012Validator
-from singer_sdk.exceptions import AbortedSyncFailedException
+from singer_sdk.exceptions import AbortedSyncFailedException, FatalSyncError
 from typing_extensions import override
 
 from tap_tallyfy.api.endpoint import Endpoint
 from tap_tallyfy.api.errors import RefusedFilterError
 from tap_tallyfy.api.listing import DEFAULT, Listing, ListSource, is_archived
-from tap_tallyfy.dates import earlier, second
-from tap_tallyfy.reading.page import UnreadableError, Window
+from tap_tallyfy.dates import earlier, second, to_second
+from tap_tallyfy.reading.evidence import SortEvidence
+from tap_tallyfy.reading.page import UnreadableError, UnreadListError, Window
 from tap_tallyfy.reading.paginator import Order
-from tap_tallyfy.reading.seen import Seen, SortEvidence
+from tap_tallyfy.reading.seen import Seen
 from tap_tallyfy.reading.walk import Walk
 from tap_tallyfy.records.contract import CONTRACT, ORG_ID, RecordSchema
 from tap_tallyfy.records.decoder import RecordDecoder
@@ -165,7 +166,7 @@ class ListStream(Member):
             context: The partition, if any.
         """
         lookback = self.config["lookback_seconds"]
-        return Seen(self.primary_keys[-1], bookmark=self.bookmark(context), lookback=lookback)
+        return Seen(self.primary_keys[-1], bookmark=to_second(self.bookmark(context)), lookback=lookback)
 
     def read(self, seen: Seen, floor: str, context: Context | None) -> Iterator[Record]:
         """Yield every record of the list that is new to this sync, or changed since it was yielded.
@@ -201,7 +202,6 @@ class ListStream(Member):
             proven = next((order.sort for order, evidence in orders.items() if evidence.proven), None)
             for part in self._left_out(listing, shown, seen, progress):
                 yield from self._walk(part, seen, floor, {}, progress)
-            seen.end_list()
         if proven:
             state["sort"] = proven
         self._report_misfits()
@@ -225,17 +225,22 @@ class ListStream(Member):
             seen=seen,
             name=self.name,
             size=self.config["page_size"],
-            floor=floor,
+            floor=to_second(floor),
             by_change=dict(sorted(orders.items(), key=lambda each: not each[1].proven)),
             by_creation=self._usable(self.by_creation),
-            whole_first=self.whole_first or bool(self.settings.get("without_pagination")),
+            prefer_unpaginated=self.whole_first or bool(self.settings.get("without_pagination")),
             concurrency=self.config["concurrency"],
+            trust_totals=self.config.get("trust_totals", True),
             log=self.logger,
         )
-        for record in walk:
-            for name, value in listing.fields.items():
-                record[name] = record.get(name) or value
-            yield record
+        try:
+            for record in walk:
+                for name, value in listing.fields.items():
+                    record[name] = record.get(name) or value
+                yield record
+        except UnreadListError as why:
+            raise FatalSyncError(str(why)) from None
+        seen.next_list()
 
     def _left_out(self, listing: Listing, shown: Sequence[int], seen: Seen, progress: Progress) -> Iterator[Listing]:
         """Yield the parts of a list that it leaves out; a filter by status settles the matter.
@@ -253,11 +258,11 @@ class ListStream(Member):
                     page = self._first_page(part, progress)
                 except (RefusedFilterError, UnreadableError):
                     continue
-                settled = [record for record in page.records if seen.is_settled(record)]
+                settled = [record for record in page.records if seen.unchanged_since_start(record)]
                 is_understood = any(map(doubt.holds, page.records))
                 # Records that are not settled may have become part of it while the list was read.
                 counts_more = (page.pagination.total or 0) > count + page.count - len(settled)
-                if not all(map(seen.knows, settled)) or (is_understood and (counts_more or not count)):
+                if not all(map(seen.in_any_list, settled)) or (is_understood and (counts_more or not count)):
                     yield part
                 if is_understood:
                     break

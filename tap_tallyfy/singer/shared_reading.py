@@ -11,6 +11,7 @@ import msgspec
 from singer_sdk.exceptions import AbortedSyncFailedException
 
 from tap_tallyfy.api.errors import RefusedListError
+from tap_tallyfy.dates import to_text
 from tap_tallyfy.singer import deletions
 
 if TYPE_CHECKING:
@@ -95,10 +96,10 @@ class Family:
             for row in first.rows(record, floors[first]):
                 written += 1
                 yield row
-        reading.clock = seen.clock
+        reading.clock = to_text(seen.bookmark_limit)
         rows = {member: written if member is first else spool.rows for member, spool in reading.aside.items()}
         complete = {member: rows[member] for member in rows if deletions.sees_all(member, floors[member])}
-        if complete and seen.fell_short:
+        if complete and any(count.fell_short for count in seen.lists):
             self.head.logger.warning(
                 "The API counts more records of '%s' than it shows, so none is marked as deleted.",
                 self.head.name,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tap_tallyfy.reading.page import UnreadableError, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from tap_tallyfy.reading.metered import MeteredSource
     from tap_tallyfy.reading.page import Page, Record
@@ -100,6 +100,8 @@ def of_everything(source: MeteredSource, identity: Identity, size: int) -> Gener
         if number == 1:
             is_last = page.proves_end
         if is_last:
+            if page.total is not None and rows < page.total:
+                return None
             repeats = rows - keyless > len(ids)
             return Reading(ids, totals, repeats, end=rows, of_one_moment=number == 1)
     return None
@@ -122,8 +124,7 @@ def of_a_tie(
         page = source.read(Window(number, size, order.sort))
         yield page
         keys = [order.key(record) for record in page.records]
-        # The page that the reading begins with has to show itself that no record of the key lies above it.
-        if number == 1 or (keys and keys[0] > key):
+        if _begins_above(key, page, keys):
             break
         number -= 1
     rows, ids, totals, highest, is_rest = 0, set[Any](), set[int | None](), keys[0] if keys else key, False
@@ -147,3 +148,8 @@ def of_a_tie(
         yield page
         keys = [order.key(record) for record in page.records]
     return None
+
+
+def _begins_above(key: float, page: Page, keys: Sequence[float]) -> bool:
+    """Return whether a page shows itself that no record of a key lies above it."""
+    return page.window.page == 1 or (bool(keys) and keys[0] > key)

@@ -81,6 +81,8 @@ class Walk:
 
     #: What reads a part of it.
     paginator_type: ClassVar[type[ListPaginator]] = ListPaginator
+    #: What limits and checks the pages of one way to read it.
+    source_type: ClassVar[type[MeteredSource]] = MeteredSource
 
     source: Source
     seen: Seen
@@ -102,7 +104,7 @@ class Walk:
         """
         reasons: dict[str, None] = {}
         for strategy in self._strategies():
-            source = MeteredSource(self.source, self.size, trusts_totals=self.trust_totals)
+            source = self.source_type(self.source, self.size, trusts_totals=self.trust_totals)
             try:
                 rows = yield from strategy(source)
             except UnreadableError as why:
@@ -293,8 +295,8 @@ class Walk:
             smaller = source.read(Window(1, max(length - 1, 1), front.window.sort))
             yield from self._new_records(smaller)
             return self._shows_same(smaller, front)
-        if behind.count or front.total == length:
-            return not behind.count
+        if behind.count:
+            return False
         # Two requests are two moments. If the first page is as it was, no other record was there in between.
         again = source.read(front.window)
         yield from self._new_records(again)
@@ -320,16 +322,20 @@ class Walk:
 
     def _is_whole(self, source: MeteredSource, whole: Page, front: Page) -> bool:
         """Return whether a response is more than a page, since some lists ignore that it was asked for."""
-        totals = [page.total for page in (whole, front) if page.total is not None]
-        if whole.count < max((front.count, *totals)):
+        told, totals = whole.pagination, [page.total for page in (whole, front) if page.total is not None]
+        is_page = whole.has_more or (told.per_page is not None and whole.count >= told.per_page)
+        if is_page or whole.count < max((front.count, *totals)):
             return False
         if not front.count or (totals and whole.count > front.count):
             return True
-        # Nothing says how long the list is: its last page has to hold the rest and no more. A page as long as was asked
-        # for is just a page.
-        last = source.read(Window(whole.count // front.count + 1, self.size))
-        ends = last.count == whole.count % front.count and all(record in self.seen for record in last.records)
-        return whole.count != self.size and ends
+        # Nothing says how long the list is: its last pages have to hold the rest and no more. A page as long as was
+        # asked for is just a page.
+        full, rest = divmod(whole.count, front.count)
+        lengths = {full + 1: rest} if rest else {full: front.count, full + 1: 0}
+        pages = [(source.read(Window(number, self.size)), length) for number, length in lengths.items()]
+        return whole.count != self.size and all(
+            page.count == length and all(record in self.seen for record in page.records) for page, length in pages
+        )
 
     def _until_two_readings_agree(self, source: MeteredSource) -> Generator[Record, None, int | None]:
         """Read page after page, again and again."""

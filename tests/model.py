@@ -189,7 +189,9 @@ class Server:
     def shows_all(self) -> bool:
         """Whether a list at rest can be read: all of it is shown, as it is counted, in pages that keep their size."""
         counts = self.meta and self.total
-        return self.rule not in {"changes", "random"} and not self.blank and not (counts and (self.off_by or self.depth))
+        return (
+            self.rule not in {"changes", "random"} and not self.blank and not (counts and (self.off_by or self.depth))
+        )
 
     def shown(self) -> Rows:
         """What a replica holds that is behind by no more than the lag."""

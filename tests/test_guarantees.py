@@ -404,7 +404,10 @@ NO_LOOKBACK = {"lookback_seconds": 0}
             id="second-reading",
         ),
         pytest.param(
-            with_paginator(TakesShortForLast), {**ORDERLY, "rule": "down", "meta": False, "page_size": 5}, {}, id="A1-short"
+            with_paginator(TakesShortForLast),
+            {**ORDERLY, "rule": "down", "meta": False, "page_size": 5},
+            {},
+            id="A1-short",
         ),
         pytest.param(with_walk(IgnoresTotals, AllRunsStream), {**ORDERLY, "depth": 10, "rows": 60}, {}, id="A2-total"),
         pytest.param(with_walk(BlankPages, AllRunsStream), {**ORDERLY, "blank": 10, "rows": 60}, {}, id="A3-blank"),

@@ -26,6 +26,7 @@ class MeteredSource:
     Attributes:
         has_whole: Whether the list can be asked for in one response.
         keyless: How many rows without a key have come, those that came twice counted twice.
+        announced: The smallest length that the server said the list has, or None.
     """
 
     def __init__(self, source: Source, size: int, *, trusts_totals: bool) -> None:
@@ -38,6 +39,7 @@ class MeteredSource:
         """
         self.has_whole = source.has_whole
         self.keyless = 0
+        self.announced: int | None = None
         self._source = source
         self._trusts_totals = trusts_totals
         self._spare = _SPARE_PAGES * size
@@ -71,6 +73,8 @@ class MeteredSource:
 
     def _metered(self, page: Page) -> Page:
         page = replace(page, trusts_totals=self._trusts_totals)
+        if page.total is not None:
+            self.announced = page.total if self.announced is None else min(page.total, self.announced)
         self.keyless += page.keyless
         if not page.window.unpaginated:
             self._rows += page.count

@@ -138,9 +138,10 @@ class Page:
     @property
     def lacks_rows(self) -> bool:
         """Whether no row came although the server says that there are some at this place."""
-        if self.total is None:  # pages may be counted in another size than they have, but one there is
-            return not self.count and self.window.page == 1 and self.has_more
-        return not self.count and self.window.start < self.total
+        if self.count or not self.has_more:
+            return False
+        # A number of pages may be counted in another size than they have.
+        return self.total is not None or self.pagination.next_link or self.window.page == 1
 
     @property
     def proves_end(self) -> bool:

@@ -139,6 +139,10 @@ class Seen:
         """Return whether a record has been the same on every page of this sync."""
         return BOTTOM < changed_at(record) < self._unchanged_before
 
+    def is_on_every_replica(self, record: Record) -> bool:
+        """Return whether a record changed longer ago than a response may be behind; one without a date is taken to."""
+        return changed_at(record) <= (BOTTOM if self.clock is None else self.clock - self._lookback)
+
     def mark(self, record: Record) -> bool:
         """Note a record, and return whether it is new, or has changed since it was last noted."""
         key = self.identity(record)

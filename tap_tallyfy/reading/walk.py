@@ -103,6 +103,7 @@ class Walk:
             UnreadListError: If it cannot be shown that nothing was missed.
         """
         reasons: dict[str, None] = {}
+        announced: int | None = None
         for strategy in self._strategies():
             source = self.source_type(self.source, self.size, trusts_totals=self.trust_totals)
             try:
@@ -110,10 +111,11 @@ class Walk:
             except UnreadableError as why:
                 self.log.info("Reading the list in another way: %s.", why)
                 reasons[str(why)] = None
+                announced = source.announced
             else:
                 self._count_keyless(rows, source.keyless)
                 return
-        raise self._failure(list(reasons))
+        raise self._failure(list(reasons), announced)
 
     def _strategies(self) -> Iterator[Strategy]:
         if self.prefer_unpaginated:
@@ -126,13 +128,13 @@ class Walk:
             yield partial(self._in_one_response, MAX_UNPAGINATED)
         yield self._until_two_readings_agree
 
-    def _failure(self, reasons: list[str]) -> UnreadListError:
+    def _failure(self, reasons: list[str], announced: int | None) -> UnreadListError:
         sentence = f"The tap could not read all of '{self.name}' reliably: {', and '.join(reasons)}"
-        count = self.seen.count
-        if self.trust_totals and count.fell_short:
+        shown = self.seen.count.rows
+        if (announced or 0) > shown:
             return UnreadListError(
-                f"{sentence}; the API counts at least {count.announced} records there and shows {count.rows}. Run the"
-                " sync again; if the token may not see all records that the API counts, set 'trust_totals' to false.",
+                f"{sentence}; the API counts at least {announced} records there and shows {shown}. Run the sync again;"
+                " if the token may not see all records that the API counts, set 'trust_totals' to false.",
                 reasons,
             )
         return UnreadListError(
@@ -269,9 +271,7 @@ class Walk:
             for record in page.records
         )
 
-    def _through_a_tie(
-        self, source: MeteredSource, part: ListPaginator, order: Order
-    ) -> Generator[Record, None, None]:
+    def _through_a_tie(self, source: MeteredSource, part: ListPaginator, order: Order) -> Generator[Record, None, None]:
         """Bring a part past more records of one key than a page can step over, as a process launches them in bulk."""
         first = max(part.tie_begins - 1, 0) // part.size + 1
         read = partial(repeated.of_a_tie, source, self.seen.identity, order, part.low, first, part.size)
@@ -300,7 +300,7 @@ class Walk:
         # Two requests are two moments. If the first page is as it was, no other record was there in between.
         again = source.read(front.window)
         yield from self._new_records(again)
-        return self._shows_same(again, front) and all(map(self.seen.unchanged_since_start, front.records))
+        return self._shows_same(again, front) and all(map(self.seen.is_on_every_replica, front.records))
 
     def _shows_same(self, page: Page, other: Page) -> bool:
         ids, others = ([self.seen.identity(record) for record in each.records] for each in (page, other))

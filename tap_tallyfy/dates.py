@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ _DATE_TIME = re.compile(
     rf"(\d{{4}}-\d\d-\d\d)(?:[T ]({_TIME}(?::[0-5]\d)?)(?:\.(\d+))?)?\s?(Z|[+-]\d\d:?\d\d)?", re.ASCII | re.IGNORECASE
 )
 _MILLISECONDS: Final = 3
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - all is UTC, and arithmetic without zones is faster
+_DAY: Final = 86_400
+#: 0001-01-01T00:00:00Z, before which Python has no date-times.
+_FIRST_SECOND: Final = -62_135_596_800
 #: How much this machine's clock may differ from the API's, in seconds.
 _CLOCKS_DIFFER: Final = 86_400
 
@@ -82,6 +88,29 @@ def second(value: str | None) -> str:
         value: A date-time in the form the tap writes, or None.
     """
     return (value or "")[: len("2025-01-15T10:00:00")]
+
+
+@lru_cache(maxsize=4096)
+def to_second(value: str | None) -> float:
+    """Return a date-time as whole seconds since the epoch, which is how finely the API dates changes; -inf for none.
+
+    Args:
+        value: A date-time in the form the tap writes, or None.
+    """
+    if not value:
+        return -math.inf
+    since = datetime.fromisoformat(second(value)) - _EPOCH
+    return since.days * _DAY + since.seconds
+
+
+def to_text(seconds: float) -> str:
+    """Return a moment in the form the tap writes; what lies before all time is its first second.
+
+    Args:
+        seconds: Seconds since the epoch, or -inf.
+    """
+    moment = _EPOCH + timedelta(seconds=max(seconds, _FIRST_SECOND))
+    return f"{moment.isoformat(timespec='seconds')}.000Z"
 
 
 def earlier(value: str | None, seconds: int) -> str:

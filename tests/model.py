@@ -32,6 +32,29 @@ Rows = dict[Any, Row]
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
+#: The sizes of pages that many servers know.
+_LISTED = (2, 3, 5, 10, 20, 100)
+
+
+def _at_most(sizes: Iterable[int], asked: int) -> int:
+    """The largest of some sizes that is not above another, or the smallest."""
+    return max((size for size in sizes if size <= asked), default=min(sizes))
+
+
+#: What servers make of the size of a page that is asked for.
+RULES: dict[str, Callable[[Server, int], int]] = {
+    "as asked": lambda server, asked: min(asked, server.cap),
+    "fixed": lambda server, _: server.cap,
+    "down": lambda _, asked: _at_most(_LISTED, asked),
+    "up": lambda _, asked: min(size for size in _LISTED if size >= asked),
+    "nearest": lambda _, asked: min(_LISTED, key=lambda size: abs(size - asked)),
+    "powers": lambda _, asked: 1 << (asked.bit_length() - 1),
+    "unknown": lambda server, asked: asked if asked in _LISTED else server.cap,
+    "threes": lambda _, asked: max(asked - asked % 3, 3),
+    "changes": lambda server, asked: asked if server.requests <= 2 else min(asked, server.cap),
+    "random": lambda server, asked: server.random.randint(1, asked),
+}
+
 
 @dataclass
 class Server:
@@ -42,14 +65,18 @@ class Server:
         default: Its order where it is asked for none that it knows.
         ties: Records that are equal in it come in the order of their ids ("id"), in another one on every read
             ("shuffled"), or in one that depends on the page and its size ("page"), as databases do it.
-        cap: The largest page.
-        sizes: The sizes of pages that it knows, if not all; for another it takes the first.
-        fixed: The size of all pages, whatever is asked for, or 0.
+        rule: What becomes of the size of a page that is asked for; one of `RULES`.
+        cap: The largest page, or the one that another size becomes.
         archived_sorted: Whether it sorts archived records too.
         archived: How archived records are asked for: "param", "status" or "both"; "none" if its list holds them too.
         whole: Whether it sends the list in one answer.
         date: Whether it tells its clock.
         total, meta: Whether its pages have a total, and any `meta` at all.
+        off_by: How much is added to the total that it tells.
+        blank: How many of a hundred pages come without their rows.
+        depth: How many rows it shows at most, or 0 for all; pages behind them are empty.
+        keyless: Whether some rows come without their key.
+        ahead: Seconds by which its clock is ahead of the dates in its rows.
         total_lags: Whether it counts the total some changes before it reads the page.
         lag: Seconds by which an answer may be behind.
         dates: "real", "equal" for records created and changed in one second, "none" for records without dates.
@@ -60,9 +87,8 @@ class Server:
     sort: str = "last_updated"
     default: str = "-created_at"
     ties: str = "id"
+    rule: str = "as asked"
     cap: int = 100
-    sizes: tuple[int, ...] = ()
-    fixed: int = 0
     archived: str = "both"
     archived_sorted: bool = True
     whole: bool = True
@@ -70,6 +96,11 @@ class Server:
     total: bool = True
     meta: bool = True
     total_lags: bool = False
+    off_by: int = 0
+    blank: int = 0
+    depth: int = 0
+    keyless: bool = False
+    ahead: int = 0
     lag: int = 0
     dates: str = "real"
     integers: bool = False
@@ -154,6 +185,14 @@ class Server:
         self.clock += self.lag + 1
         self.past.clear()
 
+    @property
+    def shows_all(self) -> bool:
+        """Whether a list at rest can be read: all of it is shown, as it is counted, in pages that keep their size."""
+        counts = self.meta and self.total
+        return (
+            self.rule not in {"changes", "random"} and not self.blank and not (counts and (self.off_by or self.depth))
+        )
+
     def shown(self) -> Rows:
         """What a replica holds that is behind by no more than the lag."""
         while self.past and self.past[0][0] < self.clock - self.lag:
@@ -187,21 +226,34 @@ class Server:
         rows = [row for row in rows if bool(row["archived_at"]) == only or self.archived == "none"]
         if "status" in window.parameters:
             rows = [row for row in rows if row["status"] == window.parameters["status"]]
-        size = self.fixed or min(window.size, self.cap)
-        size = size if not self.sizes or size in self.sizes else self.sizes[0]
+        size = RULES[self.rule](self, window.size)
         sort = (window.sort or "") if self.archived_sorted or not only else ""
         rows = self.ordered(rows, sort, (window.page, size))
-        stamp = self.stamp() if self.date else None
-        if window.whole and self.whole:
-            return Page(window, copy.deepcopy(rows), Pagination(), stamp)
-        shown = rows[(window.page - 1) * size : window.page * size]
+        now = START.timestamp() + self.clock + self.ahead if self.date else None
+        if window.unpaginated and self.whole:
+            return self.sent(window, rows, Pagination(), now)
+        # Where nothing is counted, nobody can tell that rows are kept back.
+        is_counted = self.meta and self.total and self.off_by >= 0 and not self.total_lags
+        depth = self.depth if is_counted else 0
+        shown = rows[: depth or None][(window.page - 1) * size : window.page * size]
+        if is_counted and self.random.randrange(100) < self.blank:
+            shown = []
         pagination = Pagination(
-            total=self.told_total(len(rows), listing=only) if self.total else None,
+            total=max(self.told_total(len(rows), listing=only) + self.off_by, 0) if self.total else None,
             per_page=size,
             total_pages=-(-len(rows) // (10 if self.wrong_total_pages else size)),
             next_link=window.page * size < len(rows),
         )
-        return Page(window, copy.deepcopy(shown), pagination if self.meta else Pagination(), stamp)
+        return self.sent(window, shown, pagination if self.meta else Pagination(), now)
+
+    def sent(self, window: Window, rows: list[Row], pagination: Pagination, now: float | None) -> Page:
+        """Return a page as the tap's endpoint makes it of these rows."""
+        records = [copy.deepcopy(row) for row in rows if not self.lacks_key(row["id"])]
+        return Page(window, records, pagination, now, len(rows) - len(records))
+
+    def lacks_key(self, identity: Any) -> bool:
+        """Whether the row comes without its key."""
+        return self.keyless and int(str(identity)[-1], 16) == 0
 
 
 class Collector(LineWriter):
@@ -255,15 +307,15 @@ class Warehouse:
                 return server.page(window)
 
             @override
-            def ask(self, window: Window) -> Future[Any]:
+            def submit(self, window: Window) -> Future[Any]:
                 return Future()
 
             @override
-            def arrived(self, answers: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
-                return [server.random.choice(list(answers))]
+            def wait_any(self, futures: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
+                return [server.random.choice(list(futures))]
 
             @override
-            def receive(self, window: Window, answer: Future[Any]) -> Page:
+            def result(self, window: Window, future: Future[Any]) -> Page:
                 return self.read(window)  # type: ignore[no-any-return]
 
         class Stream(base):  # type: ignore[valid-type, misc]
@@ -316,5 +368,7 @@ class Warehouse:
         return [
             identity
             for identity in ids
-            if identity in self.server.rows and self.rows.get(identity) != self.server.rows[identity]
+            if identity in self.server.rows
+            and self.rows.get(identity) != self.server.rows[identity]
+            and not self.server.lacks_key(identity)
         ]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
 from concurrent.futures import Future
-from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar
@@ -53,26 +51,13 @@ class Account(NamedTuple):
     endpoint: str
 
 
-@dataclass(slots=True)
-class Traffic:
-    """What one stream has asked the API.
-
-    Attributes:
-        requests: Requests sent, rejected and failed ones included.
-        rejections: Those of them that were answered with 429.
-    """
-
-    requests: int = 0
-    rejections: int = 0
-
-
 class Client:
     """What all streams of a tap share: connections, a signature, and a rate limiter. Safe to use from several threads.
 
     Attributes:
         has_answered: Whether the API has let this token read any list.
         limiter: The one limiter of the process.
-        traffic: What each stream has asked, by its name.
+        secrets: Those of the settings, and tokens that were fetched.
     """
 
     def __init__(
@@ -81,26 +66,24 @@ class Client:
         log: logging.Logger,
         *,
         secrets: Secrets | None = None,
-        retry: Retry = Retry(),  # noqa: B008 - a value that never changes
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         """Connect to nothing yet.
 
         Args:
             config: The tap's settings.
             log: Where to say what is tried again, and what waits.
-            secrets: Learns of tokens that are fetched.
-            retry: When to send again what failed.
-            sleep: Waits some seconds before a request is sent again.
+            secrets: Learns of tokens that are fetched; by default those of the settings.
+            sleep: Waits some seconds before a request is sent again; tests give their own.
         """
         self.has_answered = False
         self.limiter = RateLimiter(config.get("requests_per_minute"), log=log)
-        self.traffic: defaultdict[str, Traffic] = defaultdict(Traffic)
+        self.secrets = secrets or Secrets(config)
         self._host = urlsplit(config["api_url"]).netloc
         self._log = log
-        self._retry = retry
-        self._sleep = sleep
-        self._auth = auth_for(config, secrets or Secrets(config))
+        self._retry = Retry()
+        self._sleep = sleep or time.sleep
+        self._auth = auth_for(config, self.secrets)
         self._transport = Transport(
             config["api_url"],
             timeout=config["request_timeout"],
@@ -124,7 +107,7 @@ class Client:
             request: The request; it is signed anew for each try, so that it never carries a token renewed since.
             parse: Parses the response; raises `PassingError` if another try may help.
             account: Where to book the request.
-            detours: What to ask instead, once each, when the API itself has failed twice in a row.
+            detours: What to ask instead, once each, when the API itself has failed twice.
 
         Raises:
             APIError: If the API refuses, or does not answer after all tries.
@@ -170,11 +153,15 @@ class Client:
             get()
         return future
 
-    def end_list(self, stream: str) -> None:
-        """Log how many requests a stream has sent since the last time, as the SDK's metric."""
+    def log_request_count(self, stream: str) -> None:
+        """Log how many requests a stream has sent since this was called last, as the SDK's metric."""
         with self._counting:
             if counter := self._counters.pop(stream, None):
                 counter.exit()
+
+    def close(self) -> None:
+        """Close all connections that nobody uses."""
+        self._transport.close()
 
     def _send(self, request: requests.Request, account: Account) -> Response:
         """Return a response that is neither a rejection for the rate limit nor one to a token that has expired."""
@@ -244,15 +231,12 @@ class Client:
             if account.stream not in self._counters:
                 self._counters[account.stream] = metrics.http_request_counter(*account)
             self._counters[account.stream].increment()
-            traffic = self.traffic[account.stream]
-            traffic.requests += 1
-            traffic.rejections += rejected
 
 
 def _too_long(request: requests.Request, status: int | None, wait: float) -> ListFailedError:
     return ListFailedError(
         f"{_named(request)} returned {status}, and the server asks to wait {spoken(wait)} before the next request"
-        f" (Retry-After), which is longer than the hour that the tap waits at most; run the sync again then.",
+        " (Retry-After), which is longer than the hour that the tap waits at most; run the sync again then.",
         status,
     )
 

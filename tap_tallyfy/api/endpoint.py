@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from datetime import timedelta, timezone
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -69,14 +69,14 @@ class Endpoint:
     def request(self, window: Window) -> requests.Request:
         """Return the request for a page, not signed yet."""
         params = {**self.params, **window.parameters, self.sort_parameter: window.sort or self.sort}
-        params |= self.unpaginated if window.whole else {"page": window.page, "per_page": window.size}
+        params |= self.unpaginated if window.unpaginated else {"page": window.page, "per_page": window.size}
         query = urlencode({name: _as_text(value) for name, value in params.items() if value is not None}, safe=",")
         return requests.Request("GET", self.url, params=query, headers=dict(self.headers))
 
     def added_parameters(self, window: Window) -> frozenset[str]:
         """Return the query parameters by which the tap looks for a way to read the list; it can do without each."""
         added = {self.sort_parameter} if window.sort and window.sort != self.sort else set()
-        return frozenset(added.union(self.unpaginated if window.whole else ()))
+        return frozenset(added.union(self.unpaginated if window.unpaginated else ()))
 
     def check(self, response: Response) -> Response:
         """Return a response that is a success, and refuse any other; see `errors.check`."""
@@ -101,6 +101,7 @@ class Endpoint:
             )
         rows = self._rows(envelope.get("data"))
         pagination = Pagination.read(envelope.get("meta"))
+        # LIVE: an empty page of a list that is not has not been seen of the API, only of servers of its kind.
         if not rows and window.page == 1 and self.trust_totals and (announced := _announced(pagination)):
             raise PassingError(
                 f"{self._named} announced {announced}, but its first page shows none: the API failed; if the token may"
@@ -119,7 +120,7 @@ class Endpoint:
 
     def _rows(self, data: object) -> list[Record]:
         if isinstance(data, dict) and all(key.isdecimal() for key in data):
-            data = list(data.values())  # PHP writes a list with gaps as an object
+            data = list(data.values())  # LIVE: PHP writes a list with gaps so, unless the API is seen to number it anew
         if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
             raise ListUnsupportedError(
                 f"{self._named} returned JSON without a list of records under 'data'; check 'api_url'."
@@ -128,7 +129,8 @@ class Endpoint:
 
 
 def _is_error(envelope: Mapping[str, Any]) -> bool:
-    """Return whether a response with status 200 says that it is an error, as some servers do."""
+    """Return whether a response with status 200 says that it is an error."""
+    # LIVE: some servers do so; it can go once errors of the API have been seen to have a status of their own.
     if envelope.get("data"):
         return envelope.get("error") is True
     status = envelope.get("status")
@@ -155,16 +157,15 @@ def _as_text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _server_time(response: Response) -> str | None:
-    """Return the server's clock when it can at the earliest have read the list, in the form the tap writes date-times.
+def _server_time(response: Response) -> float | None:
+    """Return the server's clock when it can at the earliest have read the list, in seconds since the epoch.
 
     The `Date` header is when the server sent the response.
     """
     try:
         moment = parsedate_to_datetime(response.headers["Date"])
         # A date-time without a zone is UTC, as in HTTP all are.
-        moment = moment.astimezone(timezone.utc) if moment.tzinfo else moment
-        moment -= timedelta(seconds=math.ceil(response.seconds))
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        return moment.timestamp() - math.ceil(response.seconds)
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
-import json
 import logging
 import re
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
 from typing_extensions import override
@@ -23,6 +22,7 @@ MASK: Final = "***"
 _SHORTEST: Final = 8
 #: The settings that are secrets.
 _SETTINGS: Final = ("access_token", "client_secret")
+_MOST_SETS: Final = 16
 #: What every log record has; the rest came with `extra`.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({})))
 
@@ -43,9 +43,11 @@ class Secrets:
             self.add(config.get(name))
         for address in getproxies().values():
             try:
-                self.add(urlsplit(address).password)
+                password = urlsplit(address).password or ""
             except ValueError:  # no URL; the tap says so when it connects
                 continue
+            self.add(password)
+            self.add(unquote(password))
 
     def add(self, secret: object) -> None:
         """Hide one more secret from now on; anything but a text is none."""
@@ -53,9 +55,8 @@ class Secrets:
             return
         with self._lock:
             self._values.add(secret)
-            forms = {form for value in self._values for form in _forms(value)}
-            longest_first = sorted(forms, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+            longest_first = sorted(self._values, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(_pattern, longest_first)), re.IGNORECASE)
 
     def hidden(self, text: str) -> str:
         """Return a text with `***` in place of each secret, in whatever form it is written."""
@@ -65,37 +66,43 @@ class Secrets:
 class SecretFilter(logging.Filter):
     """Rewrites log records that hold a secret, in the message, in `extra`, or in a traceback."""
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.secrets = secrets
+        # Several taps may run in one process, one after the other.
+        self.known: deque[Secrets] = deque(maxlen=_MOST_SETS)
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
-        hidden = self.secrets.hidden
         try:
             message = record.getMessage()
         except Exception:  # noqa: BLE001 - arguments that do not fit; logging says so itself
             message = ""
-        if (rewritten := hidden(message)) != message:
+        if (rewritten := self._hidden(message)) != message:
             record.msg, record.args = rewritten, ()
         for name in vars(record).keys() - _STANDARD:
-            if hidden(text := repr(vars(record)[name])) != text:
+            if self._hidden(text := repr(vars(record)[name])) != text:
                 setattr(record, name, MASK)
         if record.exc_info and not record.exc_text:
             text = logging.Formatter().formatException(record.exc_info)
-            if (rewritten := hidden(text)) != text:
+            if (rewritten := self._hidden(text)) != text:
                 record.exc_info, record.exc_text = None, rewritten
         return True
 
+    def _hidden(self, text: str) -> str:
+        for secrets in tuple(self.known):
+            text = secrets.hidden(text)
+        return text
+
+
+_FILTER: Final = SecretFilter()
+
 
 def hide_in_log(secrets: Secrets) -> None:
-    """Put a filter for these secrets on all log output of the process, in place of an earlier one."""
-    loggers = [logging.getLogger(), *(each for each in logging.Logger.manager.loggerDict.values())]
-    for logger in loggers:
+    """Hide these secrets in all log output of the process; handlers that are made later are not covered."""
+    _FILTER.known.append(secrets)
+    for logger in (logging.getLogger(), *logging.Logger.manager.loggerDict.values()):
         for handler in getattr(logger, "handlers", ()):
-            for earlier in [each for each in handler.filters if isinstance(each, SecretFilter)]:
-                handler.removeFilter(earlier)
-            handler.addFilter(SecretFilter(secrets))
+            handler.addFilter(_FILTER)  # which logging does once
 
 
 def repeats(text: str, secret: str) -> bool:
@@ -113,14 +120,23 @@ def _bare(text: str) -> str:
     return "".join(filter(str.isalnum, text.casefold()))
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """Yield the ways in which a secret may be written down: as it is, escaped, and inside of base64."""
-    yield from (secret, quote(secret), quote(secret, safe=""), html.escape(secret))
-    yield from (json.dumps(secret)[1:-1], repr(secret)[1:-1])
+def _pattern(secret: str) -> str:
+    """Return a regular expression for a secret however it is written down: escaped, in hex, or inside of base64."""
     sent = secret.encode()
+    written = "".join(character if character.isalnum() else _escaped(character) for character in secret)
+    return "|".join([written, sent.hex(), *map(re.escape, _in_base64(sent))])
+
+
+def _escaped(character: str) -> str:
+    """Return a regular expression for a sign as it is, and as URLs, JSON, Python and HTML escape it."""
+    octets = "".join(f"%{octet:02x}" for octet in character.encode())
+    return rf"(?:\\*{re.escape(character)}|{octets}|\\+[ux]0*{ord(character):x}|&#?\w+;)"
+
+
+def _in_base64(sent: bytes) -> Iterator[str]:
+    """Yield the signs that stand for a secret within a longer text: which, depends on its place."""
     for before in range(3):
-        # Which characters stand for a secret depends on its place; those at the ends depend on its neighbours too.
         encoded = base64.b64encode(bytes(before) + sent).decode().rstrip("=")
+        # Those at the ends depend on its neighbours too.
         inner = encoded[-(-before * 8 // 6) : (before + len(sent)) * 8 // 6]
-        yield from (inner, inner.translate(str.maketrans("+/", "-_")))
-    yield sent.hex()
+        yield from {inner, inner.translate(str.maketrans("+/", "-_"))}

@@ -54,7 +54,7 @@ class Transport:
         self._url = url
         self._timeout = timeout
         self._session = requests.Session()
-        self._session.headers["Accept-Encoding"] = "gzip, deflate"
+        self._session.headers["Accept-Encoding"] = "gzip"
         # A cookie would tie requests of several threads to one session of the server, and is a secret in its own right.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         adapter = _Adapter(pool_maxsize=connections)
@@ -108,6 +108,10 @@ class Transport:
             str(request.headers.get("Authorization", "")),
             response.elapsed.total_seconds(),
         )
+
+    def close(self) -> None:
+        """Close all connections that nobody uses."""
+        self._session.close()
 
     @cached_property
     def _environment(self) -> Mapping[str, Any]:

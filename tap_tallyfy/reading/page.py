@@ -1,4 +1,4 @@
-"""A page of a list: what is asked for, what comes, and where the API says it stands."""
+"""A page of a list: what is asked for, what comes, and where the server says it stands."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ class Window:
 
     Attributes:
         page: Its number, from 1.
-        size: Records a page.
-        sort: The order to ask for, or None for the API's own.
-        whole: Ask for the whole list in one answer instead.
-        parameters: The query parameters that single out the list, in the form the server understands.
+        size: Rows a page.
+        sort: The order to ask for, or None for the server's own.
+        unpaginated: Ask for the whole list in one response instead.
+        parameters: The query parameters that single out the list, in the variant the server understands.
     """
 
     page: int
     size: int
     sort: str | None = None
-    whole: bool = False
+    unpaginated: bool = False
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def start(self) -> int:
-        """The position in the list that its first record should have, from 0."""
+        """The position in the list that its first row should have, from 0."""
         return (self.page - 1) * self.size
 
     @property
     def end(self) -> int:
-        """The position behind the last record it can hold."""
+        """The position behind the last row it can hold."""
         return self.page * self.size
 
 
 @dataclass(frozen=True, slots=True)
 class Pagination:
-    """Where the API says a page stands in its list (`meta.pagination`).
+    """Where the server says a page stands in its list (`meta.pagination`).
 
     Attributes:
-        total: Records in the list, or None where the API does not say.
-        per_page: Records a page as the API counts them, or None where it does not say.
+        total: Rows in the list, or None where the server does not say.
+        per_page: Rows a page as the server counts them, or None where it does not say.
         total_pages: Pages in the list, or None; some servers compute it from another page size than they use.
-        next_link: Whether the API offers a link to a next page. Only that it does is used, never the link.
+        next_link: Whether there is a link to a next page. Only that there is one is used, never the link.
     """
 
     total: int | None = None
@@ -66,8 +66,8 @@ class Pagination:
         """Read `meta`, taking nothing in it for granted.
 
         Args:
-            meta: The `meta` of an answer, of any shape. The vendor's own description of the API spells the key with a
-                capital P for some lists.
+            meta: The `meta` of a response, of any shape. The vendor's own Swagger spells the key with a capital P for
+                some lists.
         """
         meta = meta if isinstance(meta, dict) else {}
         pagination = meta.get("pagination", meta.get("Pagination"))
@@ -83,7 +83,7 @@ class Pagination:
 
 
 def _whole_number(value: object) -> int | None:
-    """Return a count the API sent as a number or as a string, or None for anything else."""
+    """Return a count that was sent as a number or as a string, or None for anything else."""
     if isinstance(value, (int, float, Decimal, str)) and (match := _WHOLE_NUMBER.fullmatch(str(value))):
         return int(match[1])
     return None
@@ -91,63 +91,68 @@ def _whole_number(value: object) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page as it was received: records of one moment.
+    """A page as it was received: rows of one moment.
 
     Attributes:
         window: What was asked for.
-        records: What came, normalised, in the order received.
-        pagination: Where the API says it stands.
-        server_time: The server's clock when it can at the earliest have read the list, or None where it does not say.
-        keyless: Rows that came besides and have no key.
+        records: The rows that have a key, normalised, in the order received.
+        pagination: Where the server says the page stands.
+        server_time: The server's clock, in seconds since the epoch, when it can at the earliest have read the list, or
+            None where it does not say.
+        keyless: How many rows of the page have no key and were left out of `records`.
+        trusts_totals: Whether what the server counts has a say in how the list is read.
     """
 
     window: Window
     records: Sequence[Record]
     pagination: Pagination = Pagination()
-    server_time: str | None = None
+    server_time: float | None = None
     keyless: int = 0
+    trusts_totals: bool = True
 
     @property
     def count(self) -> int:
-        """How many rows came."""
+        """How many rows came, with those that have no key."""
         return len(self.records) + self.keyless
 
     @property
-    def goes_on(self) -> bool:
-        """Whether the API says that the list goes on behind this page; that it does not say so proves nothing."""
+    def end(self) -> int:
+        """The position behind its last row, if the server made it of the size asked for."""
+        return self.window.start + self.count
+
+    @property
+    def total(self) -> int | None:
+        """Rows in the list, or None where the server does not say or is not to be believed."""
+        return self.pagination.total if self.trusts_totals else None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the server says that the list goes on behind this page; that it does not say so proves nothing."""
+        if not self.trusts_totals:
+            return False
         told = self.pagination
         if told.total is not None:
-            return self.window.start + self.count < told.total
+            return self.end < told.total
         return told.next_link or self.window.page < (told.total_pages or 0)
 
-    def size_shown(self, size: int) -> int:
-        """Return the size of the list's pages as this one shows it: a server may send fewer records than are asked for.
+    @property
+    def lacks_rows(self) -> bool:
+        """Whether no row came although the server says that there are some at this place."""
+        if self.count or not self.has_more:
+            return False
+        # A number of pages may be counted in another size than they have.
+        return self.total is not None or self.pagination.next_link or self.window.page == 1
 
-        Args:
-            size: The size known so far; only the first page says more.
+    @property
+    def proves_end(self) -> bool:
+        """Whether a first page shows on its own that nothing lies behind it.
+
+        A server that sends fewer rows than it was asked for must say itself that it did not cut the page short.
         """
-        told, total = self.pagination.per_page or size, self.pagination.total
-        if self.window.page > 1 or not self.count:
-            return size
-        if self.goes_on or total is None or total < self.count:  # nothing that can be believed says that this is all
-            return self.count
-        return told if self.count <= told < size else size
-
-    def is_short(self, size: int) -> bool:
-        """Return whether fewer records came than could.
-
-        Args:
-            size: The size of the list's pages.
-        """
-        return self.count < min(self.window.size, self.pagination.per_page or size, size)
-
-    def is_last(self, size: int) -> bool:
-        """Return whether the page shows on its own that it is the last one: a short page has to agree with the total.
-
-        Args:
-            size: The size of the list's pages.
-        """
-        return not self.count or (self.is_short(size) and self.window.start + self.count == self.pagination.total)
+        if not self.count:
+            return not self.has_more
+        told = self.pagination.per_page
+        return told is not None and self.count < min(told, self.window.size) and self.total == self.count
 
 
 class UnreadableError(Exception):
@@ -155,13 +160,21 @@ class UnreadableError(Exception):
 
 
 class UnreadListError(Exception):
-    """It cannot be shown that all of a list was read; the text is a sentence."""
+    """A list was not read completely in any way; the text says what to do.
+
+    Attributes:
+        reasons: Why each way did not work.
+    """
+
+    def __init__(self, sentence: str, reasons: Sequence[str]) -> None:
+        super().__init__(sentence)
+        self.reasons = tuple(reasons)
 
 
 class Source(Protocol):
     """Where the pages of a list come from."""
 
-    #: Whether the list can be asked for in one answer.
+    #: Whether the list can be asked for in one response.
     has_whole: bool
 
     def read(self, window: Window) -> Page:
@@ -170,8 +183,8 @@ class Source(Protocol):
     def submit(self, window: Window) -> Future[Any]:
         """Ask for a page while others are under way."""
 
-    def wait_any(self, answers: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
-        """Wait until at least one of several answers is there, and return all that are."""
+    def wait_any(self, futures: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
+        """Wait until at least one of several pages has arrived, and return those that have."""
 
-    def result(self, window: Window, answer: Future[Any]) -> Page:
+    def result(self, window: Window, future: Future[Any]) -> Page:
         """Return the page that was asked for."""

@@ -2,19 +2,24 @@
 
 Pages are offsets into a live list: whatever is created, changed, archived or deleted between two reads shifts the rest.
 So nothing here rests on positions. One statement is kept true: *every record that has not changed since the sync began,
-and whose key lies strictly between `top` and `value`, has been read.* Such a record has the same key at every moment,
-and a page is one moment. So if the first record of a page sorts strictly above `value`, nothing unread hides between
+and whose key lies strictly between `high` and `low`, has been read.* Such a record has the same key at every moment,
+and a page is one moment. So if the first record of a page sorts strictly above `low`, nothing unread hides between
 what was read and the end of that page. A page has to show nothing else: it may come from any moment, any replica and
 any position. Pages are asked for so that they overlap by a record.
+
+A short page shows the end of the list only if the server made it of the size asked for. Servers round and cap sizes
+without saying so, and may begin to in the middle. So the first page is asked for in the same size afterwards: it has to
+come full.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from tap_tallyfy.dates import second
+from tap_tallyfy.dates import to_second
 from tap_tallyfy.reading.page import UnreadableError, Window
 
 if TYPE_CHECKING:
@@ -25,9 +30,11 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 #: Sorts above every key.
-TOP: Final = "~"
+TOP: Final = math.inf
 #: Sorts below every key: that of a record without the date that its list is sorted by.
-BOTTOM: Final = ""
+BOTTOM: Final = -math.inf
+#: Keys are whole seconds, so that this lies between one and the next.
+_BETWEEN: Final = 0.5
 
 #: How many pages in a row may bring a part no further.
 _PATIENCE: Final = 40
@@ -47,13 +54,9 @@ class Order:
     sort: str
     field: str
 
-    def key(self, record: Record) -> str:
-        """Return what a record sorts by, to the second.
-
-        Args:
-            record: A normalised record.
-        """
-        return second(record.get(self.field))
+    def key(self, record: Record) -> float:
+        """Return the second that a record sorts by, since the epoch, or `BOTTOM`."""
+        return to_second(record.get(self.field))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,9 @@ class _Next:
 
     Attributes:
         position: Where the last page that joined ended, in the list of its moment.
-        overlap: Records before it that the next page has to show again: the last tie, and one above it.
+        overlap: Rows before it that the next page has to show again: the last tie, and one above it.
         back: How many more than that, after pages that did not join.
-        total: Records in the list by the last page that joined; a hint at how far to step back.
+        total: Rows in the list by the last page that joined; a hint at how far to step back.
     """
 
     position: int
@@ -72,36 +75,53 @@ class _Next:
     back: int = 0
     total: int = 0
 
+    @property
+    def tie_begins(self) -> int:
+        """The position of the first record of the lowest key."""
+        return self.position - self.overlap + 1
+
+
+@dataclass(frozen=True, slots=True)
+class _ShortPage:
+    """A short page: the end of the list, or a page of another size than was asked for.
+
+    Attributes:
+        size: The size asked for.
+        is_last: Whether it shows the end if it was made of that size.
+    """
+
+    size: int
+    is_last: bool
+
 
 class ListPaginator:
     """One part of a list, read from its top down.
 
     Attributes:
-        top: The key of its first record, or None before its first page.
-        value: How far down it has been read.
+        high: The key of its first record, or None before its first page.
+        low: How far down it has been read.
         ended: Whether it has been read to the end of the list.
-        size: Records a page, as far as the server was seen to send them.
+        size: Rows a page, as far as the server was seen to send them.
+        total: The smallest length of the list that a page which joined has announced, or None.
     """
 
     def __init__(self, order: Order, size: int, position: int = 0) -> None:
-        """Prepare to read from a position on.
-
-        Args:
-            order: The order to ask for.
-            size: Records to ask for a page.
-            position: Where in the list the part begins, from 0.
-        """
-        self.top: str | None = None
-        self.value = TOP
+        """Prepare to read from a position on, counted from 0."""
+        self.high: float | None = None
+        self.low: float = TOP
         self.ended = False
         self.size = size
+        self.total: int | None = None
         self._order = order
         self._next = _Next(position)
+        self._short: _ShortPage | None = None
         self._idle = 0
 
     @property
     def window(self) -> Window:
         """The page to ask for: of those that begin early enough, the one that reaches furthest."""
+        if self._short:
+            return Window(1, self._short.size, self._order.sort)
         start = max(self._next.position - self._next.overlap - self._next.back, 0)
         # Pages of other sizes have other boundaries.
         sizes = range(self.size, max(self.size // 2, 1) - 1, -1)
@@ -116,12 +136,14 @@ class ListPaginator:
     def is_stuck(self) -> bool:
         """Whether more records of one key lie here than the next page can step over."""
         following = self._next
-        return not self.ended and following.back == 0 < following.overlap and self.window.end <= following.position
+        if self.ended or self._short:
+            return False
+        return following.back == 0 < following.overlap and self.window.end <= following.position
 
     @property
     def tie_begins(self) -> int:
         """The position of the first record of the lowest key, as far as the last page shows."""
-        return self._next.position - self._next.overlap + 1
+        return self._next.tie_begins
 
     def pass_tie(self, end: int) -> None:
         """Go on behind all records of the lowest key, which have been read in another way.
@@ -132,62 +154,100 @@ class ListPaginator:
         Raises:
             UnreadableError: If they have no key at all.
         """
-        if self.value == BOTTOM:
-            msg = f"more records have no '{self._order.field}' than fit on a page"
-            raise UnreadableError(msg)
-        # A key between this one and that of the second before.
-        self.value = f"{self.value[:-1]}{chr(ord(self.value[-1]) - 1)}{TOP}"
+        if self.low == BOTTOM:
+            raise UnreadableError(f"more records have no '{self._order.field}' than fit on a page")
+        self.low -= _BETWEEN
         self._next = replace(self._next, position=end, overlap=1, back=0)
 
-    def has_passed(self, key: str | None) -> bool:
+    def has_passed(self, key: float | None) -> bool:
         """Return whether all records from here up to a key, and all that share it, have been read.
 
         Args:
             key: The key, or None where it is not known yet.
         """
-        return self.ended or (key is not None and self.value < key)
+        return self.ended or (key is not None and self.low < key)
 
     def advance(self, page: Page) -> None:
-        """Go on, or step back, with the answer to `window`.
-
-        Args:
-            page: The answer.
+        """Go on, or step back, with the page that was asked for by `window`.
 
         Raises:
             UnreadableError: If the list cannot be read by its keys.
         """
         keys = [self._order.key(record) for record in page.records]
         if any(later > earlier for earlier, later in pairwise(keys)):
-            msg = f"it is not sorted by '{self._order.field}'"
-            raise UnreadableError(msg)
+            raise UnreadableError(f"it is not sorted by '{self._order.field}'")
         if page.count > page.window.size:
-            msg = "its pages are not of the size asked for"
-            raise UnreadableError(msg)
-        before, joins = self.value, self._joins(page, keys)
-        if self.top is None:
-            self.top = TOP if page.window.page == 1 else max(keys, default=BOTTOM)
-            self.size = page.size_shown(self.size)
-        if joins:
-            self.value = min((self.value, *keys))
-            # Where the total does not agree, a further look has to show nothing new.
-            nothing_new = self.value == before and keys[-1:] <= [before]
-            ends = page.is_last(self.size) or (nothing_new and page.is_short(self.size) and not page.goes_on)
-            # A part that begins at the bottom has nothing of its own: the one above it reads to the end.
-            self.ended = self.top == BOTTOM or ends
-        self._next = self._behind(page, keys) if joins else self._further_up(page)
-        self._idle = 0 if self.ended or self.value < before else self._idle + (_DOUBTFUL if joins else 1)
+            raise UnreadableError("its pages are not of the size asked for")
+        if page.window.page == 1 and page.proves_end:
+            self._finish(page, keys)
+        elif self._short:
+            self._settle(self._short, page)
+        elif self.high is None:
+            self._begin(page, keys)
+        elif self._joins(page, keys):
+            self._join(page, keys)
+        else:
+            self._step_back(page)
         if self._idle > _PATIENCE:
-            msg = "it changes too fast, or the API counts more records than it shows"
-            raise UnreadableError(msg)
+            raise UnreadableError("it changes too fast, or the API counts more records than it shows")
 
-    def _joins(self, page: Page, keys: Sequence[str]) -> bool:
+    def _finish(self, page: Page, keys: Sequence[float]) -> None:
+        """Take in a page that is the whole list."""
+        self.high, self.ended = TOP, True
+        self._go_on(page, keys)
+
+    def _begin(self, page: Page, keys: Sequence[float]) -> None:
+        """Take in the first page, which always counts."""
+        is_front = page.window.page == 1
+        self.high = TOP if is_front else max(keys, default=BOTTOM)
+        if is_front:
+            # Nobody has said that a short one is all there is, so the server may send no more than that.
+            self.size = min(self.size, page.count or self.size)
+        if keys:
+            self._go_on(page, keys)
+            if not is_front and page.count < page.window.size:
+                self._short = _ShortPage(page.window.size, is_last=page.end == page.total)
+        else:
+            # A part that begins at the bottom has nothing of its own: the one above it reads to the end.
+            self.ended = self.high == BOTTOM
+
+    def _joins(self, page: Page, keys: Sequence[float]) -> bool:
         """Return whether nothing unread can hide between what has been read and the end of a page."""
-        return page.window.page == 1 or self.top is None or (bool(keys) and keys[0] > self.value)
+        return bool(keys) and (page.window.page == 1 or keys[0] > self.low)
 
-    def _behind(self, page: Page, keys: Sequence[str]) -> _Next:
-        overlap = 1 + sum(key <= self.value for key in keys)
-        return _Next(page.window.start + page.count, overlap, total=page.pagination.total or 0)
+    def _join(self, page: Page, keys: Sequence[float]) -> None:
+        """Go on with a page that joins."""
+        if page.count < page.window.size:
+            self._short = _ShortPage(page.window.size, is_last=self._looks_last(page, keys))
+        self._idle = 0 if keys[-1] < self.low else self._idle + _DOUBTFUL
+        self._go_on(page, keys)
 
-    def _further_up(self, page: Page) -> _Next:
-        fallen = self._next.total - (page.pagination.total or 0)
-        return replace(self._next, back=max(2 * self._next.back, fallen, 1))
+    def _looks_last(self, page: Page, keys: Sequence[float]) -> bool:
+        """Return whether a page is the last one, provided that it is of the size asked for.
+
+        A total may be counted at another moment than the rows, so that it may only object, or agree. Without one the
+        page has to show where it stands: it reaches down to what has been read, which lies where it lay before.
+        """
+        if page.total is not None and page.end <= page.total:
+            return page.end == page.total
+        stands = page.window.start + sum(key > self.low for key in keys) == self._next.tie_begins
+        return stands and keys[-1] - _BETWEEN <= self.low
+
+    def _settle(self, short: _ShortPage, page: Page) -> None:
+        """Take in the first page in the size of a short one: a server that honours the size fills it."""
+        self._short = None
+        if page.count < short.size:
+            raise UnreadableError("its pages are not of the size asked for")
+        self.ended = short.is_last
+
+    def _go_on(self, page: Page, keys: Sequence[float]) -> None:
+        self.low = min([self.low, *keys[-1:]])
+        overlap = 1 + sum(key <= self.low for key in keys) + page.keyless
+        self._next = _Next(page.end, overlap, total=page.total or 0)
+        if page.total is not None:
+            self.total = min(page.total, self.total if self.total is not None else page.total)
+
+    def _step_back(self, page: Page) -> None:
+        fallen = self._next.total - (page.total or 0)
+        self._next = replace(self._next, back=max(2 * self._next.back, fallen, 1))
+        self._idle += 1

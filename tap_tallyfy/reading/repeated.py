@@ -10,12 +10,12 @@ from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tap_tallyfy.reading.page import UnreadableError, Window
-from tap_tallyfy.reading.paginator import TOP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
-    from tap_tallyfy.reading.page import Page, Record, Source
+    from tap_tallyfy.reading.metered import MeteredSource
+    from tap_tallyfy.reading.page import Page, Record
     from tap_tallyfy.reading.paginator import Order
 
     Identity = Callable[[Record], int | str]
@@ -28,18 +28,18 @@ class Reading(NamedTuple):
     """Some pages, as they were read one after the other.
 
     Attributes:
-        pages: How many there were.
         ids: The records they showed.
         totals: The lengths that the API said the list had.
         repeats: Whether a record was shown twice.
         end: The position behind the last of these records.
+        of_one_moment: Whether one page showed all of it.
     """
 
-    pages: int
     ids: set[Any]
     totals: set[int | None]
     repeats: bool
     end: int
+    of_one_moment: bool
 
     def agrees_with(self, other: Reading | None) -> bool:
         """Return whether two readings show the same list at rest.
@@ -47,7 +47,7 @@ class Reading(NamedTuple):
         Args:
             other: The reading before this one, if there was one.
         """
-        if other is None or self.totals != other.totals or len(self.totals) > 1:
+        if other is None or self.totals != other.totals or len(self.totals) > 1 or self.end != other.end:
             return False
         # A record that is shown twice takes the place of one that is not shown.
         return self.ids == other.ids and not (self.repeats or other.repeats)
@@ -65,39 +65,50 @@ def agreed(read: Callable[[], Generator[Page, None, Reading | None]]) -> Generat
     before: Reading | None = None
     for _ in range(_MOST):
         reading = yield from read()
-        if reading and (reading.pages == 1 or reading.agrees_with(before)):  # one page is one moment
+        if reading and (reading.of_one_moment or reading.agrees_with(before)):
             return reading
         before = reading
-    msg = "no two readings of it agreed"
-    raise UnreadableError(msg)
+    raise UnreadableError("no two readings of it agreed")
 
 
-def of_everything(source: Source, identity: Identity, size: int) -> Generator[Page, None, Reading | None]:
-    """Yield all pages of a list, and return what they were, or None if a page showed nothing that others had not.
+def of_everything(source: MeteredSource, identity: Identity, size: int) -> Generator[Page, None, Reading | None]:
+    """Yield all pages of a list, and return what they were, or None if they cannot be all there is.
+
+    A server may have a page size of its own, whatever it is asked for. The first page shows it, and all others are
+    asked for alike, so each of them but the last has to be as long.
 
     Args:
         source: Where pages come from.
         identity: Tells records apart.
-        size: Records to ask for per page.
+        size: Rows to ask for a page.
     """
-    rows, ids, totals = 0, set[Any](), set[int | None]()
+    rows, keyless, length = 0, 0, 0
+    ids, totals = set[Any](), set[int | None]()
     for number in count(1):
         page = source.read(Window(number, size))
         yield page
-        size = page.size_shown(size)
         here = set(map(identity, page.records))
-        if here and here <= ids:
+        is_rest = rows < (number - 1) * length  # the page before was short
+        if page.count > (length or page.count) or (here and here <= ids) or (is_rest and page.count):
             return None
-        rows += page.count
+        length = length or page.count
+        rows, keyless = rows + page.count, keyless + page.keyless
         ids |= here
-        totals.add(page.pagination.total)
-        if page.is_last(size):
-            return Reading(number, ids, totals, repeats=rows > len(ids), end=rows)
+        totals.add(page.total)
+        # Short pages end where the total says; without one the page behind has to be empty.
+        is_last = not page.count or (page.count < length and rows == page.total)
+        if number == 1:
+            is_last = page.proves_end
+        if is_last:
+            if page.total is not None and rows < page.total:
+                return None
+            repeats = rows - keyless > len(ids)
+            return Reading(ids, totals, repeats, end=rows, of_one_moment=number == 1)
     return None
 
 
 def of_a_tie(
-    source: Source, identity: Identity, order: Order, key: str, number: int, size: int
+    source: MeteredSource, identity: Identity, order: Order, key: float, number: int, size: int
 ) -> Generator[Page, None, Reading | None]:
     """Yield the pages that hold the records of one key, and return what these were, or None if the list moved.
 
@@ -107,30 +118,38 @@ def of_a_tie(
         order: The order to ask for.
         key: The key.
         number: The page to begin with; if it begins too late, those above it are read as well.
-        size: Records to ask for per page.
+        size: Rows to ask for a page.
     """
-    while number > 1:
+    while True:
         page = source.read(Window(number, size, order.sort))
         yield page
-        if any(order.key(record) > key for record in page.records):
+        keys = [order.key(record) for record in page.records]
+        if _begins_above(key, page, keys):
             break
         number -= 1
-    rows, ids, totals, highest = 0, set[Any](), set[int | None](), TOP
+    rows, ids, totals, highest, is_rest = 0, set[Any](), set[int | None](), keys[0] if keys else key, False
     for pages in count(1):
-        page = source.read(Window(number + pages - 1, size, order.sort))
-        yield page
-        keys = [order.key(record) for record in page.records]
-        if any(later > earlier for earlier, later in pairwise([highest, *keys])):
+        falls = all(later <= earlier for earlier, later in pairwise([highest, *keys]))
+        if not falls or page.count > size or (is_rest and page.count):
             return None
         here = [identity(record) for record, its_key in zip(page.records, keys, strict=True) if its_key == key]
-        ends = page.is_last(size) or keys[-1] < key
-        if not ends and ids.issuperset(here) and (here or pages > 1):
+        is_below = bool(keys) and keys[-1] < key
+        is_last = not page.count or (page.count < size and page.end == page.total)
+        if not (is_below or is_last) and ids.issuperset(here) and (here or pages > 1):
             return None
         rows += len(here)
         ids.update(here)
-        totals.add(page.pagination.total)
-        if ends:
+        totals.add(page.total)
+        if is_below or is_last:
             end = page.window.start + sum(its_key >= key for its_key in keys)
-            return Reading(pages, ids, totals, repeats=rows > len(ids), end=end)
-        highest = keys[-1]
+            return Reading(ids, totals, rows > len(ids), end, of_one_moment=pages == 1 and is_below)
+        highest, is_rest = keys[-1] if keys else highest, page.count < size
+        page = source.read(Window(number + pages, size, order.sort))
+        yield page
+        keys = [order.key(record) for record in page.records]
     return None
+
+
+def _begins_above(key: float, page: Page, keys: Sequence[float]) -> bool:
+    """Return whether a page shows itself that no record of a key lies above it."""
+    return page.window.page == 1 or (bool(keys) and keys[0] > key)

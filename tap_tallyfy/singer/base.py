@@ -14,7 +14,8 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from typing_extensions import override
 
-from tap_tallyfy.dates import date_time, second
+from tap_tallyfy.dates import date_time, second, to_second
+from tap_tallyfy.reading.paginator import BOTTOM
 from tap_tallyfy.records.contract import ORG_ID, table_schema
 from tap_tallyfy.singer import bookmark
 from tap_tallyfy.singer.bookmark import Bookmark, MadeFor, fingerprint
@@ -80,12 +81,12 @@ class TallyfyStream(Stream):
         return self.find_session()
 
     @abstractmethod
-    def records_from(self, record: Record, floor: str, misfits: set[Misfit]) -> Iterator[Record]:
+    def records_from(self, record: Record, floor: float, misfits: set[Misfit]) -> Iterator[Record]:
         """Yield the stream's records that are made from a record of the list.
 
         Args:
             record: A record of the list as it was parsed.
-            floor: The second before which all changes are known, or `""`.
+            floor: The second before which all changes are known, or `BOTTOM`.
             misfits: Where to note a nested list that is none, so that its rows are not known.
         """
 
@@ -211,11 +212,13 @@ class TallyfyStream(Stream):
             self.logger.warning("The bookmark of '%s' %s; the stream starts over.", self.name, found.void)
         return found
 
-    def floor(self, found: Bookmark) -> str:
-        """Return the second before which all changes are known, or `""`; streams without dates read everything."""
+    def floor(self, found: Bookmark) -> float:
+        """Return the second before which all changes are known, or `BOTTOM`; streams without dates read everything."""
         if self.replication_key is None:
-            return ""
-        return bookmark.since(found, self.config["lookback_seconds"], self.start)
+            return BOTTOM
+        # A replica may have shown changes late, and transactions may have been committed late.
+        lookback: int = self.config["lookback_seconds"]
+        return max(to_second(found.value or None) - lookback, to_second(self.start or None))
 
     @override
     def compare_start_date(self, value: str, start_date_value: str) -> str:

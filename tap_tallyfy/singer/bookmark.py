@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tap_tallyfy.dates import date_time_or_none, earlier, lies_in_the_future, second
+from tap_tallyfy.dates import date_time_or_none, lies_in_the_future, second
 
 #: Where the SDK keeps what it makes the bookmark once a stream has been synced to its end.
 _PROGRESS: Final = "progress_markers"
@@ -113,17 +113,6 @@ def begin(state: dict[str, Any]) -> None:
 def abandon(state: dict[str, Any]) -> None:
     """Forget the progress of a stream that was not read to its end; its entry stays as it was."""
     state.pop(_PROGRESS, None)
-
-
-def since(bookmark: Bookmark, lookback: int, start: str) -> str:
-    """Return the second before which all changes are known, or `""`.
-
-    Args:
-        bookmark: The bookmark.
-        lookback: Seconds by which a replica may show a change late, or a transaction may be committed late.
-        start: The second of `start_date`, or `""`.
-    """
-    return max(earlier(bookmark.value, lookback), start)
 
 
 def _void(state: dict[str, Any], value: str, made_for: MadeFor) -> str:

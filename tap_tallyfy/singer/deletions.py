@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from singer_sdk.exceptions import FatalSyncError
 
+from tap_tallyfy.reading.paginator import BOTTOM
+
 if TYPE_CHECKING:
     from tap_tallyfy.singer.base import TallyfyStream
 
@@ -30,18 +32,18 @@ class ShrunkError(FatalSyncError):
     """A list has lost so many rows that it is not believed; none of them is marked as deleted."""
 
 
-def covers_every_row(stream: TallyfyStream, floor: str) -> bool:
+def covers_every_row(stream: TallyfyStream, floor: float) -> bool:
     """Return whether a reading that comes to its end will have shown every row of a stream.
 
     Args:
         stream: The stream.
-        floor: The second before which it leaves changes out, or `""`.
+        floor: The second before which it leaves changes out, or `BOTTOM`.
     """
     maps = (stream.config.get("stream_maps") or {}).values()
     return not any(
         (
             stream.append_only,
-            floor,
+            floor > BOTTOM,
             stream.settings.get("archived", "include") != "include",
             stream.filters.keys() - {"with"},
             any("__filter__" in map_ for map_ in maps if isinstance(map_, dict)),

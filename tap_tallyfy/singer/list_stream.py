@@ -11,10 +11,10 @@ from typing_extensions import override
 from tap_tallyfy.api.endpoint import Endpoint
 from tap_tallyfy.api.errors import FilterRefusedError
 from tap_tallyfy.api.listing import DEFAULT, Listing, ListSource, is_archived
-from tap_tallyfy.dates import earlier, second
+from tap_tallyfy.dates import to_second, to_text
+from tap_tallyfy.reading.evidence import SortEvidence
 from tap_tallyfy.reading.page import UnreadableError, Window
-from tap_tallyfy.reading.paginator import Order
-from tap_tallyfy.reading.seen import SortEvidence
+from tap_tallyfy.reading.paginator import BOTTOM, Order
 from tap_tallyfy.reading.walk import Walk
 from tap_tallyfy.singer.base import TallyfyStream
 from tap_tallyfy.singer.shared_reading import SharedList
@@ -95,16 +95,16 @@ class ListStream(TallyfyStream):
         includes = wanted == "include" and (status is None or keeps_status)
         return (*self.lists, self.archived) if includes else self.lists
 
-    def listings_since(self, floor: str) -> Sequence[Listing]:
+    def listings_since(self, floor: float) -> Sequence[Listing]:
         """Return the lists, without most of what is older than a second if the API can leave that out.
 
         Args:
-            floor: The second, or `""` for all.
+            floor: The second, or `BOTTOM` for all.
         """
-        if not (floor and self.since_parameter) or self.since_parameter in self.filters:
+        if floor == BOTTOM or not self.since_parameter or self.since_parameter in self.filters:
             return self.listings
         # A day earlier, as nobody says in which time zone a day begins.
-        since = {self.since_parameter: earlier(floor, _DAY)[: len("2025-01-15")]}
+        since = {self.since_parameter: to_text(floor - _DAY)[: len("2025-01-15")]}
         return [
             replace(
                 each, param_variants=(*({**variant, **since} for variant in each.param_variants), *each.param_variants)
@@ -115,14 +115,14 @@ class ListStream(TallyfyStream):
     # Records
 
     @override
-    def records_from(self, record: Record, floor: str, misfits: set[Misfit]) -> Iterator[Record]:
+    def records_from(self, record: Record, floor: float, misfits: set[Misfit]) -> Iterator[Record]:
         if self.is_new(record, floor):
             yield record
 
-    def is_new(self, record: Record, floor: str) -> bool:
+    def is_new(self, record: Record, floor: float) -> bool:
         """Return whether a record is to be sent: it may have changed since, and is not to be left out."""
-        changed_at = second(self.changed_at(record))
-        return not (changed_at and changed_at < floor) and not (self._excludes_archived and is_archived(record))
+        is_known = BOTTOM < to_second(self.changed_at(record)) < floor
+        return not is_known and not (self._excludes_archived and is_archived(record))
 
     def changed_at(self, record: Record) -> str | None:
         """Return when a record changed last, as far as it says."""
@@ -177,7 +177,7 @@ class ListStream(TallyfyStream):
         listing: Listing,
         source_of: Callable[[Listing], ListSource],
         seen: Seen,
-        floor: str,
+        floor: float,
         orders: Mapping[Order, SortEvidence],
     ) -> Iterator[Record]:
         """Yield every record of a list that is new to this sync, or changed since it was yielded.
@@ -186,11 +186,11 @@ class ListStream(TallyfyStream):
             listing: The list.
             source_of: Gives the pages of a list.
             seen: What this sync has seen.
-            floor: The second before which all changes are known, or `""` to read everything.
+            floor: The second before which all changes are known, or `BOTTOM` to read everything.
             orders: Orders by the last change, each with what is known of it.
 
         Raises:
-            UnreadError: If it cannot be shown that nothing was missed.
+            UnreadListError: If it cannot be shown that nothing was missed.
             FatalAPIError: If the API refuses, or does not answer after all tries.
         """
         shown = [0] * len(self.maybe_hidden)
@@ -217,7 +217,7 @@ class ListStream(TallyfyStream):
         listing: Listing,
         source_of: Callable[[Listing], ListSource],
         seen: Seen,
-        floor: str,
+        floor: float,
         orders: Mapping[Order, SortEvidence],
     ) -> Iterator[Record]:
         walk = Walk(
@@ -228,14 +228,16 @@ class ListStream(TallyfyStream):
             floor=floor,
             by_change=dict(sorted(orders.items(), key=lambda each: not each[1].proven)),
             by_creation=self._usable(self.by_creation),
-            whole_first=self.prefer_unpaginated or bool(self.settings.get("without_pagination")),
+            prefer_unpaginated=self.prefer_unpaginated or bool(self.settings.get("without_pagination")),
             concurrency=self.config["concurrency"],
+            trust_totals=self.config["trust_totals"],
             log=self.logger,
         )
         for record in walk:
             for name, value in listing.fields.items():
                 record[name] = record.get(name) or value
             yield record
+        seen.next_list()
 
     def _hidden_listings(
         self, listing: Listing, source_of: Callable[[Listing], ListSource], shown: Sequence[int], seen: Seen
@@ -256,11 +258,11 @@ class ListStream(TallyfyStream):
                     page = self.first_page(source_of(part))
                 except (FilterRefusedError, UnreadableError):
                     continue
-                settled = [record for record in page.records if seen.is_settled(record)]
+                settled = [record for record in page.records if seen.unchanged_since_start(record)]
                 is_understood = any(map(hidden.matches, page.records))
                 # Records that are not settled may have become part of it while the list was read.
                 counts_more = (page.pagination.total or 0) > count + page.count - len(settled)
-                if not all(map(seen.knows, settled)) or (is_understood and (counts_more or not count)):
+                if not all(map(seen.in_any_list, settled)) or (is_understood and (counts_more or not count)):
                     yield part
                 if is_understood:
                     break

@@ -43,7 +43,7 @@ class NestedStream(TallyfyStream):
         return RecordParser(self.contract_key)
 
     @override
-    def records_from(self, record: Record, floor: str, misfits: set[Misfit]) -> Iterator[Record]:
+    def records_from(self, record: Record, floor: float, misfits: set[Misfit]) -> Iterator[Record]:
         # A row follows the record it is made from: nothing else says when it changed.
         if self.shared.parent.is_new(record, floor):
             yield from map(self.parser, type(self).extract(record, misfits))

@@ -15,6 +15,7 @@ from singer_sdk.exceptions import AbortedSyncFailedException, FatalAPIError, Fat
 from singer_sdk.singerlib.messages import ActivateVersionMessage
 
 from tap_tallyfy.reading.page import UnreadListError
+from tap_tallyfy.reading.paginator import BOTTOM
 from tap_tallyfy.records.contract import EXTRA
 from tap_tallyfy.singer import bookmark, deletions
 from tap_tallyfy.singer.deletions import ShrunkError, Tally
@@ -126,7 +127,7 @@ class Reading:
         others = [each for each in self._shares.values() if each is not share]
         with self._session.progress.booked_on(self._parent.name) as cost:
             floor = min(each.floor for each in self._shares.values())
-            cost.way = "incremental" if floor else "full"
+            cost.way = "incremental" if floor > BOTTOM else "full"
             for record in self._list.records(floor):
                 for other in others:
                     other.aside.put(other.rows_of(record, self._list.misfits))
@@ -192,7 +193,7 @@ class _Share:
     Attributes:
         stream: The stream.
         bookmark: What earlier syncs have left of it.
-        floor: The second before which all changes are known, or `""`.
+        floor: The second before which all changes are known, or `BOTTOM`.
         columns: What of a row goes out.
         aside: Rows that wait for the stream's turn.
         tally: Counts them.

@@ -1,0 +1,85 @@
+"""A source that is read with a limit, and whose pages must hold what the server says that they do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from tap_tallyfy.reading.page import UnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from concurrent.futures import Future
+
+    from tap_tallyfy.reading.page import Page, Source, Window
+
+#: How often a page without its rows is asked for.
+_TRIES: Final = 3
+#: How many times the length of a list may be read in one way, beside some pages.
+_READINGS: Final = 2
+_SPARE_PAGES: Final = 40
+
+
+class MeteredSource:
+    """Pages of a list for one way to read it.
+
+    Attributes:
+        has_whole: Whether the list can be asked for in one response.
+        keyless: How many rows without a key have come, those that came twice counted twice.
+        announced: The smallest length that the server said the list has, or None.
+    """
+
+    def __init__(self, source: Source, size: int, *, trusts_totals: bool) -> None:
+        """Start anew.
+
+        Args:
+            source: Where pages come from.
+            size: Rows to ask for a page.
+            trusts_totals: Whether what the server counts has a say in how the list is read.
+        """
+        self.has_whole = source.has_whole
+        self.keyless = 0
+        self.announced: int | None = None
+        self._source = source
+        self._trusts_totals = trusts_totals
+        self._spare = _SPARE_PAGES * size
+        self._rows = 0
+        self._total = 0
+
+    def read(self, window: Window) -> Page:
+        """Return a page.
+
+        Raises:
+            UnreadableError: If it does not hold what the server says, or more has come than the list can hold.
+        """
+        for _ in range(_TRIES):
+            page = self._metered(self._source.read(window))
+            if not page.lacks_rows:
+                return page
+        raise UnreadableError(f"the API sends no rows from {page.window.start + 1} on, but says that there are some")
+
+    def submit(self, window: Window) -> Future[Any]:
+        """Ask for a page while others are under way."""
+        return self._source.submit(window)
+
+    def wait_any(self, futures: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
+        """Wait until at least one of several pages has arrived, and return those that have."""
+        return self._source.wait_any(futures)
+
+    def result(self, window: Window, future: Future[Any]) -> Page:
+        """Return the page that was asked for; see `read`."""
+        page = self._metered(self._source.result(window, future))
+        return self.read(window) if page.lacks_rows else page
+
+    def _metered(self, page: Page) -> Page:
+        page = replace(page, trusts_totals=self._trusts_totals)
+        if page.total is not None:
+            self.announced = page.total if self.announced is None else min(page.total, self.announced)
+        self.keyless += page.keyless
+        if not page.window.unpaginated:
+            self._rows += page.count
+            self._total = max(self._total, page.total or 0)
+            # A server that makes up rows for every page has no end.
+            if page.total is not None and self._rows > _READINGS * self._total + self._spare:
+                raise UnreadableError(f"the API sends more than twice the {self._total} records that it counts")
+        return page

@@ -215,10 +215,12 @@ def test_comments_are_asked_for_only_where_they_are_selected(company: Sandbox) -
 
 
 def test_what_is_wrapped_inside_of_related_data_is_unwrapped(company: Sandbox) -> None:
-    result = sync(company, ["checklists"], checklists={"with": ["steps"]})
+    result = sync(company, ["checklists"], catalog=None, checklists={"with": ["steps"]})
     assert result.code == 0, result.stderr
-    assert all(record["_extra"] is None for record in result.records)
-    captures = [step["captures"] for record in result.records for step in record["steps"]]
+    messages = [message for message in result.messages if message.get("stream") == "checklists"]
+    records = [message["record"] for message in messages if message["type"] == "RECORD"]
+    assert all(record["_extra"] is None for record in records)
+    captures = [step["captures"] for record in records for step in record["steps"]]
     assert any(captures)
     assert all(isinstance(each, list) for each in captures)
 

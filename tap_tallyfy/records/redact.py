@@ -119,7 +119,8 @@ def _redact_nested(value: dict[str, Any] | list[Any], state: int) -> None:
 
 def _state_of(name: str, state: int) -> int:
     """Return what is under a name of an object of some state."""
-    if name in _GUESTS or (state & _GUEST and name in _PARTS_OF_GUEST):
+    # PHP may write a list of guests as an object with numbers as keys.
+    if name in _GUESTS or (state & _GUEST and (name in _PARTS_OF_GUEST or name.isdecimal())):
         return state | _GUEST
     return state & ~_GUEST
 

@@ -48,7 +48,16 @@ def hide(sandbox: Sandbox) -> None:
     account = sandbox.account
     link = f"https://go.tallyfy.com/public/{token('anywhere')}"
     watcher = {"id": 1, "user_id": 1001, "guest_id": token("code"), "object_type": "task", "webhook": link}
-    file = {"id": "f" * 32, "filename": "a.pdf", "version": 1, "url": link, "public_link": link}
+    file = {
+        "id": "f" * 32,
+        "filename": "a.pdf",
+        "version": 1,
+        "url": link,
+        "public_link": link,
+        "full_url": link,
+        "x": {"y": [link]},
+    }
+    stored = {"id": 1, "name": "b.pdf", "source": "local", "url": "b.pdf", "preview": link}
     for name, key in (("users", 1001), ("checklists", next(iter(sandbox.records("checklists"))))):
         account.edit(name, key, member_watchers=[watcher], guest_watchers={"data": [watcher]}, assets=[file])
     tasks = [task["id"] for task in sandbox.records("tasks").values() if not task["archived_at"]]
@@ -57,10 +66,10 @@ def hide(sandbox: Sandbox) -> None:
         "tasks", tasks[1], custom_fields=[{"email": "a@client.example", "link": link}], assets={"data": [file]}
     )
     account.edit("tasks", tasks[2], owners={"users": [], "guests": [], "groups": [], "taskUrls": link})
-    account.edit("tasks", tasks[3], taskdata={"a" * 32: [file], "b" * 32: {"data": [file]}})
+    account.edit("tasks", tasks[3], taskdata={"a" * 32: [file], "b" * 32: {"data": [file, stored]}})
     account.edit("guests", next(iter(sandbox.records("guests"))), link=[link])
     run = next(run for run in sandbox.runs.values() if not run["archived_at"])
-    sandbox.touch(run["id"], prerun={"c" * 32: [file]}, unknown={"guest_link": link})
+    sandbox.touch(run["id"], prerun={"c" * 32: [file], "d" * 32: {"0": stored}}, unknown={"guest_link": link})
 
 
 def check(result: Result, sandbox: Sandbox) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EVERYTHING = {
     name: {"with": sorted(related)}
     for name in FAMILIES
-    if (related := CONTRACT.related(f"/organizations/{{org_id}}/{PATHS.get(name, name)}"))
+    if (related := CONTRACT.with_words(f"/organizations/{{org_id}}/{PATHS.get(name, name)}"))
 }
 DEBUG = {"LOGLEVEL": "DEBUG"}
 OTHER_SHAPES = {"guest_id": "code", "guest_names": "details", "owner_users": "objects", "folders": "flat"}

@@ -59,7 +59,7 @@ def paths() -> dict[str, str]:
 @cache
 def catalog() -> list[dict[str, Any]]:
     """The streams, with all data that can be related to their records."""
-    config = {name: {"with": sorted(CONTRACT.related(path))} for name, path in paths().items()}
+    config = {name: {"with": sorted(CONTRACT.with_words(path))} for name, path in paths().items()}
     tap = TapTallyfy(config=config, validate_config=False)
     streams: list[dict[str, Any]] = tap.catalog_dict["streams"]
     return streams

@@ -22,7 +22,7 @@ from tap_tallyfy.records.redact import redact
 from tap_tallyfy.records.shapes import as_list, inside, is_list_in_disguise, json_type
 
 RUNS = "/organizations/{org_id}/runs"
-SCHEMA: dict[str, Any] = table_schema(RUNS, ("org_id", "id"), CONTRACT.related(RUNS))
+SCHEMA: dict[str, Any] = table_schema(RUNS, ("org_id", "id"), CONTRACT.with_words(RUNS))
 PROPERTIES: dict[str, Any] = {name: each for name, each in SCHEMA["properties"].items() if name != "org_id"}
 CHECKER = FormatChecker(["date-time"])
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=CHECKER)

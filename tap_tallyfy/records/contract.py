@@ -78,12 +78,22 @@ class Contract(OpenAPISchema[str]):
             if parameter["in"] == "query" and not parameter.get("deprecated")
         }
 
-    def related(self, key: str) -> frozenset[str]:
-        """Return the properties that a record has only when the `with` parameter asks for them; rows have none."""
+    def with_words(self, key: str) -> frozenset[str]:
+        """Return the words of the `with` parameter, which ask for related data; rows have none."""
         if not key.startswith("/"):
             return frozenset()
-        words = self.query_parameters(key).get("with", {}).get("schema", {}).get("items", {}).get("enum", ())
-        return frozenset(map(column_of, words))
+        return frozenset(self.query_parameters(key).get("with", {}).get("schema", {}).get("items", {}).get("enum", ()))
+
+    def related(self, key: str, words: Iterable[str] | None = None) -> frozenset[str]:
+        """Return the columns that a record has only when words of the `with` parameter ask for them.
+
+        Args:
+            key: As for the class.
+            words: The words; None for all that there are. `tasks.step` asks for more in the column `tasks`.
+        """
+        second_names = self.second_names(key)
+        names = (word.partition(".")[0] for word in (self.with_words(key) if words is None else words))
+        return frozenset(second_names.get(name, name) for name in names)
 
     def columns(self, key: str) -> dict[str, JsonSchema]:
         """Return the properties that a record can have in a table, related data among them, each of one type."""
@@ -136,11 +146,6 @@ class Contract(OpenAPISchema[str]):
 CONTRACT: Final = Contract(_SCHEMAS / "openapi.json")
 
 
-def column_of(word: str) -> str:
-    """Return the property that a word of the `with` parameter fills: that of `tasks.step` is `tasks`."""
-    return word.partition(".")[0]
-
-
 def _column(described: JsonSchema) -> JsonSchema:
     """Return a property's schema with one type, and one type of the items of each array in it.
 
@@ -187,7 +192,7 @@ def table_schema(key: str, primary_keys: Iterable[str], asked_with: Iterable[str
         primary_keys: The columns that tell records apart.
         asked_with: The words of the `with` parameter that the user set: only they bring related data.
     """
-    hidden = CONTRACT.related(key).difference(map(column_of, asked_with))
+    hidden = CONTRACT.related(key) - CONTRACT.related(key, asked_with)
     columns: dict[str, JsonSchema] = {ORG_ID: dict(_ORG_ID_COLUMN)}
     columns |= {name: _without_marks(column) for name, column in CONTRACT.columns(key).items() if name not in hidden}
     for name in primary_keys:

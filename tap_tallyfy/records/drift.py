@@ -25,7 +25,7 @@ def departures(kind: str, rows: Iterable[Record]) -> set[str]:
         kind: What the records are, by their key in the contract.
         rows: Records as parsed from JSON.
     """
-    related = CONTRACT.related(kind)
+    related = CONTRACT.related(kind) | CONTRACT.with_words(kind)
     return {
         f"{'.'.join('*' if isinstance(part, int) else part for part in error.absolute_path) or 'record'}"
         f" ({json_type(error.instance)} against {error.validator})"

@@ -72,6 +72,7 @@ class Client:
     Attributes:
         has_answered: Whether the API has let this token read any list.
         limiter: The one limiter of the process.
+        secrets: Those of the settings, and tokens that were fetched.
         traffic: What each stream has asked, by its name.
     """
 
@@ -89,18 +90,19 @@ class Client:
         Args:
             config: The tap's settings.
             log: Where to say what is tried again, and what waits.
-            secrets: Learns of tokens that are fetched.
+            secrets: Learns of tokens that are fetched; by default those of the settings.
             retry: When to send again what failed.
             sleep: Waits some seconds before a request is sent again.
         """
         self.has_answered = False
         self.limiter = RateLimiter(config.get("requests_per_minute"), log=log)
         self.traffic: defaultdict[str, Traffic] = defaultdict(Traffic)
+        self.secrets = secrets or Secrets(config)
         self._host = urlsplit(config["api_url"]).netloc
         self._log = log
         self._retry = retry
         self._sleep = sleep
-        self._auth = auth_for(config, secrets or Secrets(config))
+        self._auth = auth_for(config, self.secrets)
         self._transport = Transport(
             config["api_url"],
             timeout=config["request_timeout"],

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import html
-import json
 import logging
 import re
 import threading
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from typing_extensions import override
@@ -53,9 +51,8 @@ class Secrets:
             return
         with self._lock:
             self._values.add(secret)
-            forms = {form for value in self._values for form in _forms(value)}
-            longest_first = sorted(forms, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+            longest_first = sorted(self._values, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(_pattern, longest_first)), re.IGNORECASE)
 
     def hidden(self, text: str) -> str:
         """Return a text with `***` in place of each secret, in whatever form it is written."""
@@ -113,14 +110,23 @@ def _bare(text: str) -> str:
     return "".join(filter(str.isalnum, text.casefold()))
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """Yield the ways in which a secret may be written down: as it is, escaped, and inside of base64."""
-    yield from (secret, quote(secret), quote(secret, safe=""), html.escape(secret))
-    yield from (json.dumps(secret)[1:-1], repr(secret)[1:-1])
+def _pattern(secret: str) -> str:
+    """Return a regular expression for a secret however it is written down: escaped, in hex, or inside of base64."""
     sent = secret.encode()
+    written = "".join(character if character.isalnum() else _escaped(character) for character in secret)
+    return "|".join([written, sent.hex(), *map(re.escape, _in_base64(sent))])
+
+
+def _escaped(character: str) -> str:
+    """Return a regular expression for a sign as it is, and as URLs, JSON, Python and HTML escape it."""
+    octets = "".join(f"%{octet:02x}" for octet in character.encode())
+    return rf"(?:\\*{re.escape(character)}|{octets}|\\+[ux]0*{ord(character):x}|&#?\w+;)"
+
+
+def _in_base64(sent: bytes) -> Iterator[str]:
+    """Yield the signs that stand for a secret within a longer text: which, depends on its place."""
     for before in range(3):
-        # Which characters stand for a secret depends on its place; those at the ends depend on its neighbours too.
         encoded = base64.b64encode(bytes(before) + sent).decode().rstrip("=")
+        # Those at the ends depend on its neighbours too.
         inner = encoded[-(-before * 8 // 6) : (before + len(sent)) * 8 // 6]
-        yield from (inner, inner.translate(str.maketrans("+/", "-_")))
-    yield sent.hex()
+        yield from {inner, inner.translate(str.maketrans("+/", "-_"))}

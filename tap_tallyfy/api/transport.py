@@ -54,7 +54,7 @@ class Transport:
         self._url = url
         self._timeout = timeout
         self._session = requests.Session()
-        self._session.headers["Accept-Encoding"] = "gzip, deflate"
+        self._session.headers["Accept-Encoding"] = "gzip"
         # A cookie would tie requests of several threads to one session of the server, and is a secret in its own right.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         adapter = _Adapter(pool_maxsize=connections)

@@ -7,7 +7,7 @@ import html
 import io
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -67,8 +67,11 @@ def test_a_secret_is_hidden_in_whatever_form(log: io.StringIO, form: str) -> Non
 
 
 def test_a_secret_is_hidden_in_a_traceback(log: io.StringIO) -> None:
-    try:
+    def fail() -> NoReturn:
         raise RuntimeError(f"no {SECRET}")
+
+    try:
+        fail()
     except RuntimeError:
         logging.getLogger("tap-tallyfy").exception("It failed")
     assert "RuntimeError: no ***" in log.getvalue()

@@ -83,7 +83,7 @@ class Client:
         *,
         secrets: Secrets | None = None,
         retry: Retry = Retry(),  # noqa: B008 - a value that never changes
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         """Connect to nothing yet.
 
@@ -92,7 +92,7 @@ class Client:
             log: Where to say what is tried again, and what waits.
             secrets: Learns of tokens that are fetched; by default those of the settings.
             retry: When to send again what failed.
-            sleep: Waits some seconds before a request is sent again.
+            sleep: Waits some seconds before a request is sent again; tests give their own.
         """
         self.has_answered = False
         self.limiter = RateLimiter(config.get("requests_per_minute"), log=log)
@@ -101,7 +101,7 @@ class Client:
         self._host = urlsplit(config["api_url"]).netloc
         self._log = log
         self._retry = retry
-        self._sleep = sleep
+        self._sleep = sleep or time.sleep
         self._auth = auth_for(config, self.secrets)
         self._transport = Transport(
             config["api_url"],
@@ -177,6 +177,10 @@ class Client:
         with self._counting:
             if counter := self._counters.pop(stream, None):
                 counter.exit()
+
+    def close(self) -> None:
+        """Close all connections that nobody uses."""
+        self._transport.close()
 
     def _send(self, request: requests.Request, account: Account) -> Response:
         """Return a response that is neither a rejection for the rate limit nor one to a token that has expired."""

@@ -171,7 +171,8 @@ class ListSource:
         if window.parameters:
             refusal = FilterRefusedError(
                 f"GET {self._endpoint.path} fails with '{', '.join(sorted(window.parameters))}' and answers without;"
-                f" check the filters under '{self._endpoint.name}'."
+                f" check the filters under '{self._endpoint.name}'.",
+                fields=window.parameters,
             )
             yield self._detour(replace(window, parameters={}), refusal)
             if added:

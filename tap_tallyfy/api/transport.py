@@ -109,6 +109,10 @@ class Transport:
             response.elapsed.total_seconds(),
         )
 
+    def close(self) -> None:
+        """Close all connections that nobody uses."""
+        self._session.close()
+
     @cached_property
     def _environment(self) -> Mapping[str, Any]:
         """What the environment says of proxies and certificates, the same for all requests of a process."""

@@ -306,7 +306,7 @@ def test_a_token_url_that_may_answer_later_is_asked_again(status: int) -> None:
         assert len(server.asked) == TRIES
     assert client.waits == [40.0] * (TRIES - 1)
     assert MARKER.decode() not in str(failed.value)
-    assert client.client.traffic == {}  # a request for a token is none for a list
+    assert client.client.limiter.requests == 0  # a request for a token is none for a list
 
 
 def test_a_fetched_token_is_a_secret(caplog: pytest.LogCaptureFixture) -> None:
@@ -387,10 +387,7 @@ def test_requests_are_booked_on_their_stream(caplog: pytest.LogCaptureFixture) -
         client = asking(server.url)
         get(client)
         client.client.get(requests.Request("GET", server.url), understand, Account("tags", "/tags"))
-    traffic = client.client.traffic
-    assert (traffic["runs"].requests, traffic["runs"].rejections) == (3, 1)
-    assert (traffic["tags"].requests, traffic["tags"].rejections) == (1, 0)
-    assert client.client.limiter.requests == 4
+    assert (client.client.limiter.requests, client.client.limiter.rejections) == (4, 1)
     durations = [point["tags"] for point in metrics_in(caplog, "http_request_duration")]
     assert [(tags["stream"], tags["http_status_code"], tags["status"]) for tags in durations] == [
         ("runs", 500, "failed"),
@@ -399,9 +396,9 @@ def test_requests_are_booked_on_their_stream(caplog: pytest.LogCaptureFixture) -
         ("tags", 200, "succeeded"),
     ]
     assert durations[0]["endpoint"] == "/organizations/{org_id}/runs"
-    client.client.end_list("runs")
-    client.client.end_list("runs")
-    client.client.end_list("tags")
+    client.client.log_request_count("runs")
+    client.client.log_request_count("runs")
+    client.client.log_request_count("tags")
     counts = metrics_in(caplog, "http_request_count")
     assert [(point["tags"]["stream"], point["value"]) for point in counts] == [("runs", 3), ("tags", 1)]
 
@@ -412,7 +409,7 @@ def test_a_failed_connection_is_booked_too(caplog: pytest.LogCaptureFixture) -> 
         client = asking(server.url)
         with pytest.raises(ListFailedError):
             get(client)
-    assert client.client.traffic["runs"].requests == TRIES
+    assert len(metrics_in(caplog, "http_request_duration")) == client.client.limiter.requests == TRIES
     assert {point["tags"]["status"] for point in metrics_in(caplog, "http_request_duration")} == {"failed"}
 
 

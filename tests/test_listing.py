@@ -299,7 +299,7 @@ def test_a_part_whose_filter_the_server_refuses_says_so() -> None:
         served(failing(500, b"", lambda query: "status" in query)) as server,
         pytest.raises(FilterRefusedError, match="'status'"),
     ):
-        asking(server.url).source(Listing(({"status": "complete"},))).read(FIRST)
+        asking(server.url).source(Listing(param_variants=({"status": "complete"},))).read(FIRST)
 
 
 def test_a_list_that_is_too_large_for_one_response_is_read_in_another_way(monkeypatch: pytest.MonkeyPatch) -> None:

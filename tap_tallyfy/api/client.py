@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
 from concurrent.futures import Future
-from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar
@@ -53,19 +51,6 @@ class Account(NamedTuple):
     endpoint: str
 
 
-@dataclass(slots=True)
-class Traffic:
-    """What one stream has asked the API.
-
-    Attributes:
-        requests: Requests sent, rejected and failed ones included.
-        rejections: Those of them that were answered with 429.
-    """
-
-    requests: int = 0
-    rejections: int = 0
-
-
 class Client:
     """What all streams of a tap share: connections, a signature, and a rate limiter. Safe to use from several threads.
 
@@ -73,7 +58,6 @@ class Client:
         has_answered: Whether the API has let this token read any list.
         limiter: The one limiter of the process.
         secrets: Those of the settings, and tokens that were fetched.
-        traffic: What each stream has asked, by its name.
     """
 
     def __init__(
@@ -96,7 +80,6 @@ class Client:
         """
         self.has_answered = False
         self.limiter = RateLimiter(config.get("requests_per_minute"), log=log)
-        self.traffic: defaultdict[str, Traffic] = defaultdict(Traffic)
         self.secrets = secrets or Secrets(config)
         self._host = urlsplit(config["api_url"]).netloc
         self._log = log
@@ -172,8 +155,8 @@ class Client:
             get()
         return future
 
-    def end_list(self, stream: str) -> None:
-        """Log how many requests a stream has sent since the last time, as the SDK's metric."""
+    def log_request_count(self, stream: str) -> None:
+        """Log how many requests a stream has sent since this was called last, as the SDK's metric."""
         with self._counting:
             if counter := self._counters.pop(stream, None):
                 counter.exit()
@@ -250,9 +233,6 @@ class Client:
             if account.stream not in self._counters:
                 self._counters[account.stream] = metrics.http_request_counter(*account)
             self._counters[account.stream].increment()
-            traffic = self.traffic[account.stream]
-            traffic.requests += 1
-            traffic.rejections += rejected
 
 
 def _too_long(request: requests.Request, status: int | None, wait: float) -> ListFailedError:

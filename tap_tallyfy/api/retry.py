@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 #: The longest wait that the server can impose, in seconds; where it wants a longer one, the list fails at once.
 LONGEST_WAIT: Final = 3600.0
 
+_MANY: Final = 2
 _HOURS_OF_A_YEAR: Final = 24 * 365
 _SECONDS: Final = re.compile(r"\d+(\.\d*)?", re.ASCII)
 
@@ -57,4 +59,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def spoken(seconds: float) -> str:
     """Return a long time in words."""
     hours = seconds / 3600
-    return "years" if hours > _HOURS_OF_A_YEAR else f"{hours:,.1f} hours".replace(".0 ", " ")
+    if hours < _MANY:
+        return f"{math.ceil(seconds / 60)} minutes"
+    return f"{hours:,.0f} hours" if hours < _HOURS_OF_A_YEAR else "more than a year"

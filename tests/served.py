@@ -15,6 +15,7 @@ from tap_tallyfy.api.endpoint import Endpoint
 from tap_tallyfy.api.listing import DEFAULT, Listing, ListSource
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator, Mapping
 
     from tap_tallyfy.reading.page import Page
@@ -48,7 +49,7 @@ class Served:
 
 
 @contextmanager
-def served(answer: Callable[[Exchange], None]) -> Iterator[Served]:
+def served(answer: Callable[[Exchange], None], encryption: ssl.SSLContext | None = None) -> Iterator[Served]:
     """A server that answers each request with a function."""
     seen = Served()
 
@@ -61,9 +62,11 @@ def served(answer: Callable[[Exchange], None]) -> Iterator[Served]:
             except OSError:  # the client has hung up
                 self.close_connection = True
 
-        do_POST = do_GET  # noqa: N815 - the name the server looks for
+        do_POST = do_CONNECT = do_GET  # noqa: N815 - the names the server looks for
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if encryption:
+            server.socket = encryption.wrap_socket(server.socket, server_side=True)
         server.daemon_threads = True
         server.block_on_close = False
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

@@ -52,7 +52,6 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     hide_in_log(Secrets({"access_token": SECRET}))
     yield written
     root.removeHandler(handler)
-    hide_in_log(Secrets({}))
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
@@ -78,9 +77,15 @@ def test_a_secret_is_hidden_in_a_traceback(log: io.StringIO) -> None:
     assert SECRET not in log.getvalue()
 
 
+def filter_of(config: dict[str, Any]) -> SecretFilter:
+    made = SecretFilter()
+    made.known.append(Secrets(config))
+    return made
+
+
 def test_a_secret_is_hidden_in_what_else_a_record_has() -> None:
     record = logging.makeLogRecord({"msg": "fine", "header": {"Authorization": [f"Bearer {SECRET}"]}, "other": 7})
-    assert SecretFilter(Secrets({"client_secret": SECRET})).filter(record)
+    assert filter_of({"client_secret": SECRET}).filter(record)
     assert vars(record)["header"] == "***"
     assert vars(record)["other"] == 7
 
@@ -88,7 +93,7 @@ def test_a_secret_is_hidden_in_what_else_a_record_has() -> None:
 @pytest.mark.parametrize("args", [("a",), ("a", "b", "c"), ({"a": 1},)])
 def test_a_record_whose_arguments_do_not_fit_is_left_to_logging(args: Any) -> None:
     record = logging.makeLogRecord({"msg": "%s %s", "args": args})
-    assert SecretFilter(Secrets({"client_secret": SECRET})).filter(record)
+    assert filter_of({"client_secret": SECRET}).filter(record)
     assert record.args == args
 
 
@@ -133,6 +138,12 @@ def test_a_word_of_our_own_sentences_is_not_hidden() -> None:
 )
 def test_a_code_that_repeats_the_token_is_known(text: str, secret: str, shown: bool) -> None:
     assert repeats(text, secret) is shown
+
+
+def test_the_secrets_of_two_taps_are_hidden(log: io.StringIO) -> None:
+    hide_in_log(Secrets({"access_token": "t0ken-of-another"}))
+    logging.getLogger("tap-tallyfy").warning("%s and %s", SECRET, "t0ken-of-another")
+    assert log.getvalue() == "*** and ***\n"
 
 
 def test_one_filter_is_left_however_often_it_is_put_on() -> None:

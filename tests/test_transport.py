@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import shutil
+import socket
+import ssl
+import subprocess
 import threading
 import time
 import zlib
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,9 +21,10 @@ from tap_tallyfy.api import transport
 from tap_tallyfy.api.errors import ConnectionFailedError, NetworkSettingsError
 from tap_tallyfy.api.transport import MAX_BODY, TooLargeError, Transport
 from tests.served import Exchange, served
+from tests.tap import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tap_tallyfy.api.response import Response
@@ -182,6 +189,80 @@ def test_a_packed_body_that_is_broken_is_cut_off(body: bytes) -> None:
 def test_an_empty_body_is_empty_however_it_is_packed() -> None:
     with served(lambda exchange: exchange.reply(200, b"", {"Content-Encoding": "gzip"})) as server:
         assert get(Transport(server.url, timeout=60), server.url).body == b""
+
+
+# Through a proxy, and encrypted
+
+
+@dataclass
+class Encrypted:
+    """A server that speaks TLS, with a certificate of its own."""
+
+    url: str
+    certificate: str
+    answer: Callable[[Exchange], None]
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[Encrypted]:
+    require(shutil.which("openssl"), "openssl makes a certificate")
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -keyout {key} -out {certificate}"
+    subprocess.run([*command.split(), "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    made = Encrypted("", certificate, lambda exchange: exchange.reply(200, b"{}"))
+    # Looked up anew for each request: a test may set another one.
+    with served(lambda exchange: made.answer(exchange), context) as server:  # noqa: PLW0108
+        made.url = server.url.replace("http:", "https:")
+        yield made
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_a_certificate_that_nobody_signed_is_trusted_where_the_environment_says_so(
+    encrypted: Encrypted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConnectionFailedError, match=r"certificate is not trusted.*REQUESTS_CA_BUNDLE"):
+        get(Transport(encrypted.url, timeout=60), encrypted.url)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", encrypted.certificate)
+    assert get(Transport(encrypted.url, timeout=60), encrypted.url).body == b"{}"
+    encrypted.answer = drip_headers
+    with pytest.raises(ConnectionFailedError, match="no answer in time"):
+        get(Transport(encrypted.url, timeout=1), encrypted.url)
+
+
+def tunnel(exchange: Exchange) -> None:
+    """Be a proxy: answer what is plain, and pass on what is encrypted."""
+    if exchange.command != "CONNECT":
+        drip_headers(exchange)
+    host, _, port = exchange.path.partition(":")
+    exchange.send_response(200)
+    exchange.end_headers()
+    with socket.create_connection((host, int(port))) as other:
+        back = threading.Thread(target=pump, args=(other, exchange.connection), daemon=True)
+        back.start()
+        pump(exchange.connection, other)
+    exchange.close_connection = True
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            sink.sendall(data)
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_a_proxy_is_no_way_around_the_deadline(encrypted: Encrypted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", encrypted.certificate)
+    with served(tunnel) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        assert get(Transport(encrypted.url, timeout=60), encrypted.url).body == b"{}"
+        encrypted.answer = drip_a_body
+        for url in (encrypted.url, "http://api.example/"):
+            with pytest.raises(ConnectionFailedError, match="no answer in time"):
+                get(Transport(url, timeout=1), url)
+        assert [path for path, _ in proxy.asked][1:] == [encrypted.url.removeprefix("https://"), "http://api.example/"]
 
 
 # What is taken and sent

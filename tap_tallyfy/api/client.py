@@ -66,7 +66,6 @@ class Client:
         log: logging.Logger,
         *,
         secrets: Secrets | None = None,
-        retry: Retry = Retry(),  # noqa: B008 - a value that never changes
         sleep: Callable[[float], object] | None = None,
     ) -> None:
         """Connect to nothing yet.
@@ -75,7 +74,6 @@ class Client:
             config: The tap's settings.
             log: Where to say what is tried again, and what waits.
             secrets: Learns of tokens that are fetched; by default those of the settings.
-            retry: When to send again what failed.
             sleep: Waits some seconds before a request is sent again; tests give their own.
         """
         self.has_answered = False
@@ -83,7 +81,7 @@ class Client:
         self.secrets = secrets or Secrets(config)
         self._host = urlsplit(config["api_url"]).netloc
         self._log = log
-        self._retry = retry
+        self._retry = Retry()
         self._sleep = sleep or time.sleep
         self._auth = auth_for(config, self.secrets)
         self._transport = Transport(
@@ -109,7 +107,7 @@ class Client:
             request: The request; it is signed anew for each try, so that it never carries a token renewed since.
             parse: Parses the response; raises `PassingError` if another try may help.
             account: Where to book the request.
-            detours: What to ask instead, once each, when the API itself has failed twice in a row.
+            detours: What to ask instead, once each, when the API itself has failed twice.
 
         Raises:
             APIError: If the API refuses, or does not answer after all tries.
@@ -238,7 +236,7 @@ class Client:
 def _too_long(request: requests.Request, status: int | None, wait: float) -> ListFailedError:
     return ListFailedError(
         f"{_named(request)} returned {status}, and the server asks to wait {spoken(wait)} before the next request"
-        f" (Retry-After), which is longer than the hour that the tap waits at most; run the sync again then.",
+        " (Retry-After), which is longer than the hour that the tap waits at most; run the sync again then.",
         status,
     )
 

@@ -101,6 +101,7 @@ class Endpoint:
             )
         rows = self._rows(envelope.get("data"))
         pagination = Pagination.read(envelope.get("meta"))
+        # LIVE: an empty page of a list that is not has not been seen of the API, only of servers of its kind.
         if not rows and window.page == 1 and self.trust_totals and (announced := _announced(pagination)):
             raise PassingError(
                 f"{self._named} announced {announced}, but its first page shows none: the API failed; if the token may"
@@ -119,7 +120,7 @@ class Endpoint:
 
     def _rows(self, data: object) -> list[Record]:
         if isinstance(data, dict) and all(key.isdecimal() for key in data):
-            data = list(data.values())  # PHP writes a list with gaps as an object
+            data = list(data.values())  # LIVE: PHP writes a list with gaps so, unless the API is seen to number it anew
         if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
             raise ListUnsupportedError(
                 f"{self._named} returned JSON without a list of records under 'data'; check 'api_url'."
@@ -128,7 +129,8 @@ class Endpoint:
 
 
 def _is_error(envelope: Mapping[str, Any]) -> bool:
-    """Return whether a response with status 200 says that it is an error, as some servers do."""
+    """Return whether a response with status 200 says that it is an error."""
+    # LIVE: some servers do so; it can go once errors of the API have been seen to have a status of their own.
     if envelope.get("data"):
         return envelope.get("error") is True
     status = envelope.get("status")

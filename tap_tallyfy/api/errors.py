@@ -189,6 +189,7 @@ def _body(response: Response) -> dict[str, Any] | None:
 def _code(body: dict[str, Any] | None, response: Response) -> str | None:
     """Return the API's code for an error, `{"code"}` or `{"error": {"code"}}`, if it is one and not a sentence."""
     body = body or {}
+    # LIVE: sources have both forms; one goes once an error of the API has been seen.
     nested = body.get("error")
     code = body.get("code") or (nested.get("code") if isinstance(nested, dict) else None)
     return code if isinstance(code, str) and code.isupper() and _is_word(code, response) else None

@@ -86,6 +86,9 @@ class _Known:
     step: float = _SMALLEST_STEP
 
 
+# LIVE: five public figures for the limit differ. Once an account has shown its own, `Limit` can be that figure.
+
+
 class Limit:
     """The limit the API shows: so many requests in so many seconds.
 

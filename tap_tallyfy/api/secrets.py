@@ -6,8 +6,9 @@ import base64
 import logging
 import re
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
 from typing_extensions import override
@@ -21,6 +22,7 @@ MASK: Final = "***"
 _SHORTEST: Final = 8
 #: The settings that are secrets.
 _SETTINGS: Final = ("access_token", "client_secret")
+_MOST_SETS: Final = 16
 #: What every log record has; the rest came with `extra`.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({})))
 
@@ -41,9 +43,11 @@ class Secrets:
             self.add(config.get(name))
         for address in getproxies().values():
             try:
-                self.add(urlsplit(address).password)
+                password = urlsplit(address).password or ""
             except ValueError:  # no URL; the tap says so when it connects
                 continue
+            self.add(password)
+            self.add(unquote(password))
 
     def add(self, secret: object) -> None:
         """Hide one more secret from now on; anything but a text is none."""
@@ -62,37 +66,43 @@ class Secrets:
 class SecretFilter(logging.Filter):
     """Rewrites log records that hold a secret, in the message, in `extra`, or in a traceback."""
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.secrets = secrets
+        # Several taps may run in one process, one after the other.
+        self.known: deque[Secrets] = deque(maxlen=_MOST_SETS)
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
-        hidden = self.secrets.hidden
         try:
             message = record.getMessage()
         except Exception:  # noqa: BLE001 - arguments that do not fit; logging says so itself
             message = ""
-        if (rewritten := hidden(message)) != message:
+        if (rewritten := self._hidden(message)) != message:
             record.msg, record.args = rewritten, ()
         for name in vars(record).keys() - _STANDARD:
-            if hidden(text := repr(vars(record)[name])) != text:
+            if self._hidden(text := repr(vars(record)[name])) != text:
                 setattr(record, name, MASK)
         if record.exc_info and not record.exc_text:
             text = logging.Formatter().formatException(record.exc_info)
-            if (rewritten := hidden(text)) != text:
+            if (rewritten := self._hidden(text)) != text:
                 record.exc_info, record.exc_text = None, rewritten
         return True
 
+    def _hidden(self, text: str) -> str:
+        for secrets in tuple(self.known):
+            text = secrets.hidden(text)
+        return text
+
+
+_FILTER: Final = SecretFilter()
+
 
 def hide_in_log(secrets: Secrets) -> None:
-    """Put a filter for these secrets on all log output of the process, in place of an earlier one."""
-    loggers = [logging.getLogger(), *(each for each in logging.Logger.manager.loggerDict.values())]
-    for logger in loggers:
+    """Hide these secrets in all log output of the process; handlers that are made later are not covered."""
+    _FILTER.known.append(secrets)
+    for logger in (logging.getLogger(), *logging.Logger.manager.loggerDict.values()):
         for handler in getattr(logger, "handlers", ()):
-            for earlier in [each for each in handler.filters if isinstance(each, SecretFilter)]:
-                handler.removeFilter(earlier)
-            handler.addFilter(SecretFilter(secrets))
+            handler.addFilter(_FILTER)  # which logging does once
 
 
 def repeats(text: str, secret: str) -> bool:

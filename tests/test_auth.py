@@ -1,22 +1,26 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import pytest
+import requests
 
+from tap_tallyfy.api.auth import ApplicationToken, PersonalToken, auth_for
+from tap_tallyfy.api.errors import LoginError, PassingError
+from tap_tallyfy.api.response import Response
+from tap_tallyfy.api.secrets import Secrets
+from tests.served import in_turn, served
 from tests.tap import Result, run_tap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sandbox import Sandbox
     from sandbox.behaviour import Request
 
 DEBUG = {"LOGLEVEL": "DEBUG"}
+#: The exit code for credentials that are refused.
+RIGHTS = 77
 
 
 def run_as_application(sandbox: Sandbox, **settings: Any) -> Result:
@@ -49,7 +53,7 @@ def expect_complete(result: Result, sandbox: Sandbox) -> None:
 
 
 def expect_failure(result: Result, *words: str) -> None:
-    assert result.code == 1, result.stderr
+    assert result.code == RIGHTS, result.stderr
     assert "Traceback" not in result.stderr.replace("Where that happened:\nTraceback", "")
     assert len(result.errors) == 1, result.stderr
     for word in words:
@@ -149,48 +153,26 @@ def test_a_client_that_is_refused_is_named(account: Sandbox) -> None:
         assert "wrong-s3cr3t" not in result.everything
 
 
-class TokenServer:
-    """A token URL that answers as it is told to, and counts."""
-
-    def __init__(self) -> None:
-        self.answers: list[tuple[int, bytes]] = []
-        self.last: tuple[int, bytes] = (500, b"")
-        self.location = ""
-        self.requests = 0
-        self.url = ""
-
-    def next(self) -> tuple[int, bytes]:
-        self.requests += 1
-        return self.answers.pop(0) if self.answers else self.last
+def test_an_answer_that_is_no_token_ends_in_one_sentence(account: Sandbox) -> None:
+    with served(in_turn((200, b"<html>MARKER</html>"))) as told:
+        result = run_as_application(account, token_url=f"{told.url}/oauth/token")
+        expect_failure(result, "'token_url'")
+        assert "MARKER" not in result.everything
+        assert result.requests == []
+        assert len(told.asked) == 1
 
 
-@contextmanager
-def token_server() -> Iterator[TokenServer]:
-    told = TokenServer()
+# In process
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            status, body = told.next()
-            self.send_response(status)
-            if told.location:
-                self.send_header("Location", told.location)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
 
-        def do_GET(self) -> None:
-            told.next()
-            self.send_error(404)
+def application(url: str, clock: list[float] | None = None) -> ApplicationToken:
+    now = clock or [0.0]
+    return ApplicationToken("app", "s3cr3t-of-app", url, timeout=60, secrets=Secrets({}), clock=lambda: now[0])
 
-        def log_message(self, *_args: Any) -> None:
-            pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        told.url = f"http://127.0.0.1:{server.server_port}/oauth/token"
-        yield told
-        server.shutdown()
+def signed(auth: Any) -> str:
+    request: requests.PreparedRequest = auth(requests.Request("GET", "http://127.0.0.1/").prepare())
+    return str(request.headers["Authorization"])
 
 
 @pytest.mark.parametrize(
@@ -207,77 +189,92 @@ def token_server() -> Iterator[TokenServer]:
         b'{"access_token": ""}',
         b'{"access_token": "MARKER\\nX-Other: 1"}',
         b'{"access_token": "MARKER", "expires_in": "soon"}',
+        b"[" * 100_000,
     ],
 )
-def test_an_answer_that_is_no_token_is_named(account: Sandbox, body: bytes) -> None:
-    with token_server() as told:
-        told.last = (200, body)
-        result = run_as_application(account, token_url=told.url)
-        expect_failure(result, "'token_url'")
-        assert "MARKER" not in result.everything
-        assert result.requests == []
-        assert told.requests == 1
+def test_an_answer_that_is_no_token_is_named(body: bytes) -> None:
+    with served(in_turn((200, body))) as told:
+        with pytest.raises(LoginError, match="without a token; check 'token_url'") as refused:
+            signed(application(told.url))
+        assert len(told.asked) == 1
+    assert "MARKER" not in str(refused.value)
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 418])
-def test_a_token_url_that_refuses_is_named(account: Sandbox, status: int) -> None:
-    with token_server() as told:
-        told.last = (status, b"MARKER")
-        result = run_as_application(account, token_url=told.url)
-        expect_failure(result, str(status), "'token_url'", "'client_id'")
-        assert "MARKER" not in result.everything
-        assert told.requests == 1
-        assert result.requests == []
+@pytest.mark.parametrize("status", [201, 301, 302, 307, 308, 400, 401, 403, 404, 418])
+def test_a_token_url_that_refuses_is_named(status: int) -> None:
+    with served(in_turn((200, b"{}"))) as other:
+        reply = (status, b"MARKER", {"Location": other.url})
+        with (
+            served(in_turn(reply)) as told,
+            pytest.raises(LoginError, match=f"{status}.*'client_id'.*'token_url'") as no,
+        ):
+            signed(application(told.url))
+        assert other.asked == []
+    assert "MARKER" not in str(no.value)
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_of_the_token_url_is_not_followed(account: Sandbox, status: int) -> None:
-    with token_server() as told, token_server() as other:
-        told.last, told.location = (status, b""), other.url
-        result = run_as_application(account, token_url=told.url)
-        expect_failure(result, str(status), "'token_url'")
-        assert told.requests == 1
-        assert other.requests == 0
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_a_token_url_that_may_answer_later_says_so(status: int) -> None:
+    with (
+        served(in_turn((status, b"MARKER", {"Retry-After": "30"}))) as told,
+        pytest.raises(PassingError, match=f"{status}.*'token_url'") as passing,
+    ):
+        signed(application(told.url))
+    assert passing.value.retry_after == 30
 
 
-@pytest.mark.parametrize("status", [500, 503])
-def test_a_token_url_that_fails_once_is_asked_again(account: Sandbox, status: int) -> None:
-    with token_server() as told:
-        told.answers = [(status, b"MARKER")]
-        told.last = (
-            200,
-            b'{"token_type": "Bearer", "expires_in": 3600, "access_token": "%s"}' % account.access_token.encode(),
-        )
-        result = run_as_application(account, token_url=told.url)
-        expect_complete(result, account)
-        assert told.requests == 2
-        assert "MARKER" not in result.everything
+def test_a_token_url_that_cannot_be_reached_says_why() -> None:
+    with served(in_turn((200, b""))) as gone:
+        pass
+    with pytest.raises(PassingError, match="could not be reached"):
+        signed(application(gone.url.replace("127.0.0.1", "host.invalid")))
 
 
-def test_a_token_is_renewed_when_its_time_comes_without_a_refusal(account: Sandbox) -> None:
-    # The account never refuses this token, so that only its announced life can be why another one is fetched.
-    account.latency = 0.1
-    with token_server() as told:
-        told.last = (200, b'{"access_token": "%s", "expires_in": 1}' % account.access_token.encode())
-        result = run_as_application(account, token_url=told.url, page_size=5, concurrency=1)
-        expect_complete(result, account)
-        assert {request.status for request in result.lists} == {200}
-        assert 1 < told.requests < len(result.lists)
+@pytest.mark.parametrize(
+    ("expires_in", "lifetime"),
+    [(b"3600", 3600), (b'"3600"', 3600), (b"0.5", 0.5), (b"null", 604_800), (b"0", 604_800), (b"-5", 604_800),
+     (b"[]", 604_800), (b"1e999", 604_800)],
+)  # fmt: skip
+def test_a_token_is_renewed_before_its_life_is_over(expires_in: bytes, lifetime: float) -> None:
+    now = [0.0]
+    with served(
+        in_turn(*((200, b'{"access_token": "t%d", "expires_in": %s}' % (n, expires_in)) for n in (1, 2)))
+    ) as told:
+        auth = application(told.url, now)
+        assert signed(auth) == "Bearer t1"
+        now[0] = lifetime * 0.94
+        assert signed(auth) == "Bearer t1"
+        now[0] = lifetime * 0.96
+        assert signed(auth) == "Bearer t2"
+        assert len(told.asked) == 2
 
 
-@pytest.mark.parametrize("expires_in", [b"null", b"0.5", b'"3600"', b"[]", b"-5"])
-def test_the_life_of_a_token_may_be_missing_or_odd(account: Sandbox, expires_in: bytes) -> None:
-    with token_server() as told:
-        told.last = (200, b'{"access_token": "%s", "expires_in": %s}' % (account.access_token.encode(), expires_in))
-        expect_complete(run_as_application(account, token_url=told.url), account)
-        assert told.requests >= 1
+def test_a_token_that_was_refused_is_forgotten_unless_it_was_renewed_since() -> None:
+    with served(in_turn(*((200, b'{"access_token": "t%d"}' % number) for number in (1, 2, 3)))) as told:
+        auth = application(told.url)
+        first = signed(auth)
+        refused = Response(401, {}, b"", "/", authorization=first)
+        assert auth.can_renew(refused)
+        assert signed(auth) == "Bearer t2"
+        assert auth.can_renew(refused)  # by another thread, with the first token
+        assert signed(auth) == "Bearer t2"
 
 
-def test_a_token_url_that_fails_for_good_ends_in_one_sentence(account: Sandbox) -> None:
-    with token_server() as told:
-        told.last = (500, b"MARKER")
-        result = run_as_application(account, token_url=told.url)
-        expect_failure(result, "500", "'token_url'")
-        assert told.requests == 6
-        assert result.requests == []
-        assert "MARKER" not in result.everything
+def test_many_threads_fetch_one_token() -> None:
+    with served(in_turn(*((200, b'{"access_token": "t%d"}' % number) for number in range(9)))) as told:
+        auth = application(told.url)
+        found: list[str] = []
+        threads = [threading.Thread(target=lambda: found.append(signed(auth))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+        assert len(told.asked) == 1
+    assert found == ["Bearer t0"] * 8
+
+
+def test_a_personal_token_is_sent_as_it_is() -> None:
+    auth = auth_for({"access_token": " mine \n"}, Secrets({}))
+    assert isinstance(auth, PersonalToken)
+    assert signed(auth) == "Bearer mine"
+    assert not auth.can_renew(Response(401, {}, b"", "/"))

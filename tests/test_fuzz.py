@@ -207,7 +207,7 @@ def sync(sandbox: Sandbox, bodies: list[bytes | None], **config: Any) -> bool:
             well = False
         finally:
             flush(tap)
-            tap.client.session.close()
+            tap.client.close()
     assert len(sandbox.requests) - before < 200
     validators: dict[str, Draft202012Validator] = {}
     stdout.seek(0)
@@ -343,5 +343,5 @@ def test_a_server_that_says_the_same_for_ever_does_not_keep_the_tap_for_ever(
         with suppress(SingerSDKError):
             tap.sync_all()
         flush(tap)
-    tap.client.session.close()
+    tap.client.close()
     assert 0 < answers.answered <= MOST_REQUESTS

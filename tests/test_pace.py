@@ -12,8 +12,9 @@ from itertools import pairwise
 import pytest
 
 from sandbox import Behaviour, Sandbox
-from tap_tallyfy.api.client import MAX_REFUSALS
-from tap_tallyfy.api.rate_limit import DEFAULT_WAIT, LONGEST_WAIT, Pace
+from tap_tallyfy.api.client import MAX_REJECTIONS
+from tap_tallyfy.api.rate_limit import DEFAULT_WAIT, RateLimiter
+from tap_tallyfy.api.retry import LONGEST_WAIT
 from tests.tap import run_tap
 
 REQUESTS = 2000
@@ -51,18 +52,18 @@ class Limited:
         self.waits.append(seconds)
         self.now += seconds
 
-    def pace(self, requests_per_minute: float | None = None) -> Pace:
-        return Pace(requests_per_minute, clock=self.clock, pause=self.pause)
+    def limiter(self, requests_per_minute: float | None = None) -> RateLimiter:
+        return RateLimiter(requests_per_minute, clock=self.clock, pause=self.pause)
 
-    def request(self, pace: Pace) -> None:
-        pace.acquire()
+    def request(self, limiter: RateLimiter) -> None:
+        limiter.acquire()
         self.now += self.latency / 2
         wait = self._take()
         self.now += self.latency / 2
         if wait is None:
-            pace.release()
+            limiter.release()
         else:
-            pace.refused(float(max(1, math.ceil(wait))) if self.says_how_long else None)
+            limiter.rejected(float(max(1, math.ceil(wait))) if self.says_how_long else None)
 
     def _take(self) -> float | None:
         start = self.now - (self.window if self.rolling else (self.now - self._origin) % self.window)
@@ -79,12 +80,12 @@ class Limited:
         return (self._counted[0] if self.rolling else start) + self.window - self.now
 
 
-def exchange(server: Limited, pace: Pace, requests: int = REQUESTS) -> float:
+def exchange(server: Limited, limiter: RateLimiter, requests: int = REQUESTS) -> float:
     """Get so many requests through, and return the seconds it took."""
     started, wanted = server.now, len(server.accepted) + requests
     while len(server.accepted) < wanted:
-        server.request(pace)
-        assert server.most_in_a_row < MAX_REFUSALS
+        server.request(limiter)
+        assert server.most_in_a_row < MAX_REJECTIONS
     return server.now - started
 
 
@@ -100,11 +101,11 @@ def ideal(server: Limited, requests: int = REQUESTS) -> float:
 @pytest.mark.parametrize(("limit", "window"), LIMITS)
 def test_a_limit_is_found_and_used(*, limit: int, window: float, rolling: bool, phase: float, latency: float) -> None:
     server = Limited(limit, window, rolling, phase, latency)
-    pace = server.pace()
-    share = ideal(server) / exchange(server, pace)
+    limiter = server.limiter()
+    share = ideal(server) / exchange(server, limiter)
     assert share >= 0.9
     # A refusal costs a request: hardly any are spent on finding out.
-    assert pace.refusals == len(server.refused) <= REQUESTS // 50
+    assert limiter.rejections == len(server.refused) <= REQUESTS // 50
     assert server.most_in_a_row <= 1
     if rolling:
         assert all(later - earlier >= window for earlier, later in pairwise(server.refused))
@@ -119,7 +120,7 @@ def test_a_limit_is_found_and_used(*, limit: int, window: float, rolling: bool, 
 def test_limits_nobody_published_are_found_too(*, limit: int, window: float, rolling: bool, latency: float) -> None:
     for phase in (0.0, 0.4, 0.8):
         server = Limited(limit, window, rolling, phase, latency)
-        share = ideal(server) / exchange(server, server.pace())
+        share = ideal(server) / exchange(server, server.limiter())
         assert share >= 0.9
         assert server.most_in_a_row <= 1
 
@@ -127,52 +128,75 @@ def test_limits_nobody_published_are_found_too(*, limit: int, window: float, rol
 @pytest.mark.parametrize(("limit", "window"), [(12, 5.0), (600, 60.0), (100, 60.0)])
 def test_published_limits_are_found_without_being_told_how_long_to_wait(limit: int, window: float) -> None:
     server = Limited(limit, window, phase=0.3, says_how_long=False)
-    share = ideal(server) / exchange(server, server.pace())
+    share = ideal(server) / exchange(server, server.limiter())
     assert share >= 0.9
 
 
 def test_a_refusal_without_a_time_is_waited_for() -> None:
     server = Limited(5, 60.0)
-    pace = server.pace()
-    pace.acquire()
-    pace.refused(None)
-    pace.acquire()
+    limiter = server.limiter()
+    limiter.acquire()
+    limiter.rejected(None)
+    limiter.acquire()
     assert server.waits == [DEFAULT_WAIT]
-    assert pace.waited == DEFAULT_WAIT
+    assert limiter.waited == DEFAULT_WAIT
 
 
 def test_requests_that_wait_at_the_same_time_are_one_wait() -> None:
-    pace = Pace()
+    limiter = RateLimiter()
     started = time.monotonic()
-    pace.acquire()
-    pace.refused(1.0)
-    threads = [threading.Thread(target=pace.acquire) for _ in range(8)]
+    limiter.acquire()
+    limiter.rejected(1.0)
+    threads = [threading.Thread(target=limiter.acquire) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert 0 < pace.waited <= time.monotonic() - started
+    assert 0 < limiter.waited <= time.monotonic() - started
 
 
-@pytest.mark.parametrize(("said", "waited"), [(1e9, LONGEST_WAIT), (0.0, 0.01)])
+@pytest.mark.parametrize(
+    ("said", "waited"),
+    [(LONGEST_WAIT, LONGEST_WAIT), (LONGEST_WAIT + 1, 0.0), (1e9, 0.0), (math.inf, 0.0), (0.0, 0.01)],
+)
 def test_the_server_cannot_stop_the_tap_for_ever(said: float, waited: float) -> None:
     server = Limited(5, 60.0)
-    pace = server.pace()
-    pace.acquire()
-    pace.refused(said)
-    pace.acquire()
+    limiter = server.limiter()
+    limiter.acquire()
+    limiter.rejected(said)
+    limiter.acquire()
     assert sum(server.waits) == pytest.approx(waited)
+
+
+def test_a_long_wait_does_not_make_all_that_follows_slow() -> None:
+    server = Limited(10**9, 1.0)
+    limiter = server.limiter()
+    for _ in range(5):
+        server.request(limiter)
+    limiter.acquire()
+    limiter.rejected(1800.0)
+    before = server.now
+    exchange(server, limiter)
+    assert server.now - before == pytest.approx(1800, abs=1)
+
+
+@pytest.mark.parametrize("rolling", [False, True])
+def test_a_limit_for_each_hour_is_kept(*, rolling: bool) -> None:
+    server = Limited(1000, 3600.0, rolling, latency=0.05)
+    limiter = server.limiter()
+    assert ideal(server, 5000) / exchange(server, limiter, 5000) >= 0.9
+    assert server.most_in_a_row <= 1
 
 
 @pytest.mark.parametrize("rolling", [False, True])
 @pytest.mark.parametrize(("limit", "window"), LIMITS)
 def test_a_limit_that_was_raised_is_found_again(*, limit: int, window: float, rolling: bool) -> None:
     server = Limited(limit, window, rolling, latency=0.01)
-    pace = server.pace()
-    exchange(server, pace, 5 * limit)
+    limiter = server.limiter()
+    exchange(server, limiter, 5 * limit)
     server.limit = 2 * limit
-    exchange(server, pace, 80 * limit)
-    share = ideal(server, 20 * limit) / exchange(server, pace, 20 * limit)
+    exchange(server, limiter, 80 * limit)
+    share = ideal(server, 20 * limit) / exchange(server, limiter, 20 * limit)
     assert share >= 0.75  # more is tried in steps of up to a third
     assert server.most_in_a_row <= 1
 
@@ -181,12 +205,12 @@ def test_a_limit_that_was_raised_is_found_again(*, limit: int, window: float, ro
 @pytest.mark.parametrize(("limit", "window"), LIMITS)
 def test_a_limit_that_was_lowered_is_kept(*, limit: int, window: float, rolling: bool) -> None:
     server = Limited(limit, window, rolling)
-    pace = server.pace()
-    exchange(server, pace, 5 * limit)
+    limiter = server.limiter()
+    exchange(server, limiter, 5 * limit)
     server.limit = limit // 2
-    exchange(server, pace, 5 * limit)
+    exchange(server, limiter, 5 * limit)
     before = len(server.refused)
-    share = ideal(server, 10 * limit) / exchange(server, pace, 10 * limit)
+    share = ideal(server, 10 * limit) / exchange(server, limiter, 10 * limit)
     assert share >= 0.85
     assert len(server.refused) - before <= 20  # one a window
 
@@ -195,23 +219,23 @@ def test_a_limit_that_was_lowered_is_kept(*, limit: int, window: float, rolling:
 @pytest.mark.parametrize("per_minute", [1, 30, 100, 599])
 def test_the_cap_holds_in_every_minute(per_minute: int, latency: float) -> None:
     server = Limited(10**9, 1.0, latency=latency)
-    pace = server.pace(per_minute)
-    exchange(server, pace, per_minute)
+    limiter = server.limiter(per_minute)
+    exchange(server, limiter, per_minute)
     server.now += 45.0  # what was not used meanwhile is not caught up on
-    exchange(server, pace, 2 * per_minute)
+    exchange(server, limiter, 2 * per_minute)
     sent = server.accepted
     assert all(later - earlier >= 60 - 1e-6 for earlier, later in zip(sent, sent[per_minute:], strict=False))
 
 
 def test_the_cap_is_used() -> None:
     server = Limited(10**9, 1.0, latency=0.05)
-    assert exchange(server, server.pace(600), 601) == pytest.approx(60, abs=0.1)
+    assert exchange(server, server.limiter(600), 601) == pytest.approx(60, abs=0.1)
 
 
 def test_the_cap_is_used_although_threads_wake_up_late() -> None:
     server = Limited(10**9, 1.0, latency=0.05)
-    pace = Pace(600, clock=server.clock, pause=lambda seconds: server.pause(seconds + 0.005))
-    assert exchange(server, pace, 1801) == pytest.approx(180, rel=0.002)
+    limiter = RateLimiter(600, clock=server.clock, pause=lambda seconds: server.pause(seconds + 0.005))
+    assert exchange(server, limiter, 1801) == pytest.approx(180, rel=0.002)
     sent = server.accepted
     assert all(later - earlier >= 60 - 1e-6 for earlier, later in zip(sent, sent[600:], strict=False))
 
@@ -224,12 +248,12 @@ def refuse_to_wait(_: float) -> None:
     raise WouldWaitError
 
 
-def in_flight(pace: Pace) -> int:
+def in_flight(limiter: RateLimiter) -> int:
     """How many requests can be sent before one has to wait."""
     sent = 0
     while sent < 100:
         try:
-            pace.acquire()
+            limiter.acquire()
         except WouldWaitError:
             return sent
         sent += 1
@@ -238,35 +262,35 @@ def in_flight(pace: Pace) -> int:
 
 @pytest.mark.parametrize(("remaining", "sent"), [("3", 3), ("1", 1), ("0", 1)])
 def test_no_more_are_sent_than_remain(remaining: str, sent: int) -> None:
-    pace = Pace(pause=refuse_to_wait)
-    pace.acquire()
-    pace.release(remaining=remaining)
-    assert in_flight(pace) == sent
+    limiter = RateLimiter(pause=refuse_to_wait)
+    limiter.acquire()
+    limiter.release(remaining=remaining)
+    assert in_flight(limiter) == sent
 
 
-@pytest.mark.parametrize("remaining", [None, "", "-1", "soon", "1.5", "500"])
+@pytest.mark.parametrize("remaining", [None, "", "-1", "soon", "1.5", "500", "9" * 5000, "\u0663"])
 def test_a_header_that_says_nothing_is_ignored(remaining: str | None) -> None:
-    pace = Pace(pause=refuse_to_wait)
-    pace.acquire()
-    pace.release(remaining=remaining)
-    assert in_flight(pace) == 100
+    limiter = RateLimiter(pause=refuse_to_wait)
+    limiter.acquire()
+    limiter.release(remaining=remaining)
+    assert in_flight(limiter) == 100
 
 
 def test_all_under_way_count() -> None:
     now = [0.0]
-    pace = Pace(clock=lambda: now[0], pause=refuse_to_wait)
+    limiter = RateLimiter(clock=lambda: now[0], pause=refuse_to_wait)
     for _ in range(12):
-        pace.acquire()
-        pace.release()
-    pace.acquire()
-    pace.refused(5.0)
+        limiter.acquire()
+        limiter.release()
+    limiter.acquire()
+    limiter.rejected(5.0)
     now[0] = 5.02
-    assert in_flight(pace) == 12
-    pace.release()  # the answer takes the request's place, for as long as the window
+    assert in_flight(limiter) == 12
+    limiter.release()  # the answer takes the request's place, for as long as the window
     now[0] = 5.02 + 4.99
-    assert in_flight(pace) == 0
+    assert in_flight(limiter) == 0
     now[0] = 5.02 + 5.02
-    assert in_flight(pace) == 1
+    assert in_flight(limiter) == 1
 
 
 @pytest.mark.parametrize("window", ["fixed", "rolling"])
@@ -286,18 +310,18 @@ def test_many_at_once_against_a_real_server(*, window: str, tells: bool) -> None
     assert refused < 4 * windows  # how the answers of eight threads fall in time is not the tap's alone
 
 
-@pytest.mark.parametrize(("seconds", "lines"), [(1.0, 0), (4.0, 0), (5.0, 1), (300.0, 1)])
+@pytest.mark.parametrize(("seconds", "lines"), [(1.0, 0), (4.0, 0), (5.0, 1), (300.0, 1), (3600.0, 1)])
 def test_a_long_wait_is_said_once(caplog: pytest.LogCaptureFixture, seconds: float, lines: int) -> None:
     now = [0.0]
 
     def pause(wait: float) -> None:
         now[0] += wait
 
-    pace = Pace(clock=lambda: now[0], pause=pause)
-    pace.acquire()
-    pace.refused(seconds)
+    limiter = RateLimiter(clock=lambda: now[0], pause=pause)
+    limiter.acquire()
+    limiter.rejected(seconds)
     with caplog.at_level("INFO"):
-        pace.acquire()
+        limiter.acquire()
     assert now[0] >= seconds
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == lines

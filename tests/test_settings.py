@@ -262,7 +262,8 @@ def test_blank_variables_are_not_set(company: Sandbox, blank: str) -> None:
 def test_blank_settings_in_a_file_are_not_set(company: Sandbox, blank: str | None) -> None:
     texts = ("client_id", "client_secret", "token_url", "start_date", "user_agent", "report", "flattening_separator")
     filters = {"status": blank, "q": blank, "checklist_id": blank, "type": blank}
-    result = run_tap(company, **dict.fromkeys(texts, ""), runs=filters)
+    settings: dict[str, Any] = dict.fromkeys(texts, "")
+    result = run_tap(company, **settings, runs=filters)
     assert result.code == 0, result.stderr
     assert result.ids == company.runs.keys()
     assert {request.query.get("status") for request in result.lists} <= {None, "archived"}
@@ -270,7 +271,7 @@ def test_blank_settings_in_a_file_are_not_set(company: Sandbox, blank: str | Non
 
 
 def test_white_space_around_texts_does_no_harm(company: Sandbox) -> None:
-    padded = {name: f" {value}\r\n" for name, value in settings_for(company).items()}
+    padded: dict[str, Any] = {name: f" {value}\r\n" for name, value in settings_for(company).items()}
     for result in (run_tap(company, **padded), from_environment(company, **padded)):
         assert result.code == 0, result.stderr
         assert {record["org_id"] for record in result.records} == {company.org_id}

@@ -22,6 +22,8 @@ from sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
 MELTANO = (str(ROOT / ".venv-meltano/bin/meltano"), "--environment=dev")
+# What the user's own .env says, filters among it, is not about the sandbox.
+WITHOUT_ENV_FILE = (*MELTANO, f"--env-file={os.devnull}")
 # Only the loader's own Python has the one version of duckdb that the loader works with.
 LOADER_PYTHON = ROOT / ".meltano/loaders/target-duckdb/venv/bin/python"
 RUN_QUERIES = """
@@ -107,13 +109,13 @@ def demonstrate(root: Path, processes: int) -> int:
         return demonstrate_sandbox(output / "sandbox.duckdb", processes)
     print("Syncing your account with Meltano: tap-tallyfy to target-duckdb")
     database = output / f"{org_id}.duckdb"
-    sync(database, bookmark(database), dict(os.environ))
+    sync(database, bookmark(database, MELTANO), dict(os.environ), MELTANO)
     return 0
 
 
 def demonstrate_sandbox(database: Path, processes: int) -> int:
     """Sync the sandbox, after 150 changes in all of its lists if it is not the first time, and compare."""
-    since = bookmark(database)
+    since = bookmark(database, WITHOUT_ENV_FILE)
     with Sandbox(runs=processes, seed=3) as sandbox:
         may_stay = account(sandbox) | warehouse(database)
         if since:
@@ -124,7 +126,7 @@ def demonstrate_sandbox(database: Path, processes: int) -> int:
             "TAP_TALLYFY_ACCESS_TOKEN": sandbox.access_token,
         }
         print("Syncing a sandbox account with Meltano: tap-tallyfy to target-duckdb")
-        sync(database, since, env)
+        sync(database, since, env, WITHOUT_ENV_FILE)
         return compare(warehouse(database), account(sandbox), may_stay)
 
 
@@ -177,31 +179,35 @@ def tally(rows: Rows) -> str:
     return f" ({', '.join(f'{table} {count:,}' for table, count in counts)})" if counts else ""
 
 
-def bookmark(database: Path) -> str | None:
+def bookmark(database: Path, meltano: tuple[str, ...]) -> str | None:
     """Where the next sync into the database goes on; None if it reads everything."""
     if not is_there(database):
         return None
     result = subprocess.run(
-        state("get", database), cwd=database.parent.parent, capture_output=True, text=True, check=False
+        state(meltano, "get", database), cwd=database.parent.parent, capture_output=True, text=True, check=False
     )
     kept = json.loads(result.stdout) if result.returncode == 0 and result.stdout.strip() else {}
     value: str | None = kept.get("singer_state", {}).get("bookmarks", {}).get("runs", {}).get("replication_key_value")
     return value
 
 
-def forget(database: Path) -> None:
+def forget(database: Path, meltano: tuple[str, ...]) -> None:
     """Drop the state that belongs to a database which is gone: with it, even a sync after this one would skip rows."""
     done = subprocess.run(
-        state("clear", database, "--force"), cwd=database.parent.parent, capture_output=True, text=True, check=False
+        state(meltano, "clear", database, "--force"),
+        cwd=database.parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         print(*done.stderr.splitlines()[-20:], sep="\n")
         raise DemoError("Meltano could not remove the state of the last sync")
 
 
-def state(action: str, database: Path, *options: str) -> list[str]:
+def state(meltano: tuple[str, ...], action: str, database: Path, *options: str) -> list[str]:
     """The command that does something with the state of the syncs into the database."""
-    return [*MELTANO, "state", action, *options, f"dev:tap-tallyfy-to-target-duckdb:{database.stem}"]
+    return [*meltano, "state", action, *options, f"dev:tap-tallyfy-to-target-duckdb:{database.stem}"]
 
 
 def is_there(database: Path) -> bool:
@@ -209,13 +215,13 @@ def is_there(database: Path) -> bool:
     return database.exists() and database.stat().st_size > 0
 
 
-def sync(database: Path, since: str | None, env: dict[str, str]) -> None:
+def sync(database: Path, since: str | None, env: dict[str, str], meltano: tuple[str, ...]) -> None:
     """Run the sync, print what it did and the tables."""
     before = contents(database)
     if not is_there(database):
-        forget(database)
+        forget(database, meltano)
     # A sync that was killed counts as running for five minutes; the database file itself lets only one loader in.
-    command = [*MELTANO, "run", "--force", f"--state-id-suffix={database.stem}", "tap-tallyfy", "target-duckdb"]
+    command = [*meltano, "run", "--force", f"--state-id-suffix={database.stem}", "tap-tallyfy", "target-duckdb"]
     log = database.with_name("demo.log")
     code = run(command, database.parent.parent, env | {"TARGET_DUCKDB_FILEPATH": str(database)}, log)
     if code:

@@ -145,6 +145,7 @@ _COMMON: Final = th.PropertiesList(
         title="Trust totals",
         description="Fail if a list shows fewer rows than its total; false if totals count rows the token cannot see.",
     ),
+    # Place of `full_task_sync_hours`: a number, 0 or more, 24 by default; `_KINDS` needs an entry for numbers then.
     th.Property(
         "report",
         th.StringType,

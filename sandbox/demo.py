@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
 from textwrap import fill
-from typing import Any
+from typing import Any, NoReturn
 from unicodedata import combining, east_asian_width
 
 from sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
 MELTANO = (str(ROOT / ".venv-meltano/bin/meltano"), "--environment=dev")
+# What the user's own .env says, filters among it, is not about the sandbox.
+WITHOUT_ENV_FILE = (*MELTANO, f"--env-file={os.devnull}")
 # Only the loader's own Python has the one version of duckdb that the loader works with.
 LOADER_PYTHON = ROOT / ".meltano/loaders/target-duckdb/venv/bin/python"
 RUN_QUERIES = """
@@ -75,27 +78,46 @@ Rows = set[tuple[Any, ...]]
 """Rows of all tables, each with the name of its table before the rest."""
 
 
+class DemoError(Exception):
+    """The demonstration cannot go on; the text says why."""
+
+
 def main(root: Path = ROOT, processes: int = 1000) -> int:
     """Run the demonstration in a Meltano project; returns the exit code."""
-    output = root / "output"
-    output.mkdir(exist_ok=True)
-    org_id = os.environ.get("TAP_TALLYFY_ORG_ID")
-    if bool(org_id) != bool(os.environ.get("TAP_TALLYFY_ACCESS_TOKEN")):
+    try:
+        return demonstrate(root, processes)
+    except (DemoError, OSError) as error:
+        print(f"FAIL: {error}")
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. Nothing is lost: run it again.")
+        return 130
+
+
+def demonstrate(root: Path, processes: int) -> int:
+    """Demonstrate with the account that the environment names, or with the sandbox; returns the exit code."""
+    org_id, token = (os.environ.get(f"TAP_TALLYFY_{name}", "").strip() for name in ("ORG_ID", "ACCESS_TOKEN"))
+    if bool(org_id) != bool(token):
         print("Set both TAP_TALLYFY_ACCESS_TOKEN and TAP_TALLYFY_ORG_ID, or neither for the sandbox.")
         return 2
+    if Path(org_id).name != org_id:
+        print("TAP_TALLYFY_ORG_ID must be the ID alone, as in the address of your organization.")
+        return 2
+    output = root / "output"
+    output.mkdir(exist_ok=True)
     if not org_id:
         return demonstrate_sandbox(output / "sandbox.duckdb", processes)
     print("Syncing your account with Meltano: tap-tallyfy to target-duckdb")
     database = output / f"{org_id}.duckdb"
-    sync(database, bookmark(database), dict(os.environ))
+    sync(database, bookmark(database, MELTANO), dict(os.environ), MELTANO)
     return 0
 
 
 def demonstrate_sandbox(database: Path, processes: int) -> int:
     """Sync the sandbox, after 150 changes in all of its lists if it is not the first time, and compare."""
-    since = bookmark(database)
+    since = bookmark(database, WITHOUT_ENV_FILE)
     with Sandbox(runs=processes, seed=3) as sandbox:
-        at_first = account(sandbox)
+        may_stay = account(sandbox) | warehouse(database)
         if since:
             sandbox.mutate(Random(1), 150, everything=True)
         env = {name: value for name, value in os.environ.items() if not name.startswith("TAP_TALLYFY_")} | {
@@ -104,8 +126,8 @@ def demonstrate_sandbox(database: Path, processes: int) -> int:
             "TAP_TALLYFY_ACCESS_TOKEN": sandbox.access_token,
         }
         print("Syncing a sandbox account with Meltano: tap-tallyfy to target-duckdb")
-        sync(database, since, env)
-        return compare(warehouse(database), account(sandbox), at_first)
+        sync(database, since, env, WITHOUT_ENV_FILE)
+        return compare(warehouse(database), account(sandbox), may_stay)
 
 
 def account(sandbox: Sandbox) -> Rows:
@@ -126,24 +148,27 @@ def account(sandbox: Sandbox) -> Rows:
 
 def warehouse(database: Path) -> Rows:
     """What the warehouse holds of what is compared."""
-    tables = query(database, *(f"SELECT '{table}', {columns} FROM {table}" for table, columns in COMPARED.items()))
-    return {tuple(row) for rows in tables for row in rows}
+    return rows_of(database, {name: f"SELECT '{name}', {columns} FROM {name}" for name, columns in COMPARED.items()})
 
 
-def compare(stored: Rows, now: Rows, at_first: Rows) -> int:
-    """Say whether the warehouse holds all that the account holds, and else only what was deleted there."""
+def compare(stored: Rows, now: Rows, may_stay: Rows) -> int:
+    """Say whether the warehouse holds all that the account holds, and else only rows that may stay from before."""
     missing, more = now - stored, stored - now
-    if missing or more - at_first:
+    if missing or more - may_stay:
         print(f"FAIL: {len(missing):,} rows of the account are missing or different in the warehouse{tally(missing)},")
-        print(f"{len(more - at_first):,} rows of the warehouse never were in the account{tally(more - at_first)}.")
+        print(f"{len(more - may_stay):,} rows of the warehouse never were in the account{tally(more - may_stay)}.")
         return 1
-    counts = Counter(table for table, *_ in now)
+    counts, deleted = (Counter(table for table, *_ in rows) for rows in (now, more))
     print()
     if more:
         print(f"Deleted in Tallyfy, still in the warehouse: {len(more):,} rows{tally(more)}")
+    processes, tasks = (
+        f"{counts[table]:,} {name}{f' (and {deleted[table]:,} deleted)' if deleted[table] else ''}"
+        for table, name in (("runs", "processes"), ("tasks", "tasks"))
+    )
     print(
         f"OK: {len(counts)} tables hold all {len(now):,} rows of the account, with equal keys; "
-        f"{counts['runs']:,} processes and {counts['tasks']:,} tasks with equal statuses and dates."
+        f"{processes} and {tasks} with equal statuses and dates."
     )
     return 0
 
@@ -154,53 +179,102 @@ def tally(rows: Rows) -> str:
     return f" ({', '.join(f'{table} {count:,}' for table, count in counts)})" if counts else ""
 
 
-def bookmark(database: Path) -> str | None:
-    """Where the next sync goes on; None, and no database left, if it has to start from nothing."""
-    if not database.exists():
+def bookmark(database: Path, meltano: tuple[str, ...]) -> str | None:
+    """Where the next sync into the database goes on; None if it reads everything."""
+    if not is_there(database):
         return None
-    command = [*MELTANO, "state", "get", f"dev:tap-tallyfy-to-target-duckdb:{database.stem}"]
-    result = subprocess.run(command, cwd=database.parent.parent, capture_output=True, text=True, check=False)
-    state = json.loads(result.stdout) if result.returncode == 0 and result.stdout.strip() else {}
-    value: str | None = state.get("singer_state", {}).get("bookmarks", {}).get("runs", {}).get("replication_key_value")
-    if not value:
-        database.unlink()
+    result = subprocess.run(
+        state(meltano, "get", database), cwd=database.parent.parent, capture_output=True, text=True, check=False
+    )
+    kept = json.loads(result.stdout) if result.returncode == 0 and result.stdout.strip() else {}
+    value: str | None = kept.get("singer_state", {}).get("bookmarks", {}).get("runs", {}).get("replication_key_value")
     return value
 
 
-def sync(database: Path, since: str | None, env: dict[str, str]) -> None:
+def forget(database: Path, meltano: tuple[str, ...]) -> None:
+    """Drop the state that belongs to a database which is gone: with it, even a sync after this one would skip rows."""
+    done = subprocess.run(
+        state(meltano, "clear", database, "--force"),
+        cwd=database.parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        print(*done.stderr.splitlines()[-20:], sep="\n")
+        raise DemoError("Meltano could not remove the state of the last sync")
+
+
+def state(meltano: tuple[str, ...], action: str, database: Path, *options: str) -> list[str]:
+    """The command that does something with the state of the syncs into the database."""
+    return [*meltano, "state", action, *options, f"dev:tap-tallyfy-to-target-duckdb:{database.stem}"]
+
+
+def is_there(database: Path) -> bool:
+    """Whether there is a database; a loader that was stopped at once leaves an empty file."""
+    return database.exists() and database.stat().st_size > 0
+
+
+def sync(database: Path, since: str | None, env: dict[str, str], meltano: tuple[str, ...]) -> None:
     """Run the sync, print what it did and the tables."""
-    before = contents(database) if since else set()
-    command = [*MELTANO, "run", f"--state-id-suffix={database.stem}", "tap-tallyfy", "target-duckdb"]
-    if not since:
-        # Without the warehouse of the last time its state would leave most of it empty.
-        command.insert(-2, "--full-refresh")
-    env = env | {"TARGET_DUCKDB_FILEPATH": str(database)}
+    before = contents(database)
+    if not is_there(database):
+        forget(database, meltano)
+    # A sync that was killed counts as running for five minutes; the database file itself lets only one loader in.
+    command = [*meltano, "run", "--force", f"--state-id-suffix={database.stem}", "tap-tallyfy", "target-duckdb"]
     log = database.with_name("demo.log")
-    with log.open("w", encoding="utf-8") as file:
-        run = subprocess.run(
-            command, cwd=database.parent.parent, env=env, stdout=file, stderr=subprocess.STDOUT, check=False
-        )
-    if run.returncode:
+    code = run(command, database.parent.parent, env | {"TARGET_DUCKDB_FILEPATH": str(database)}, log)
+    if code:
         print(*log.read_text(encoding="utf-8").splitlines()[-20:], sep="\n")
-        sys.exit(f"FAIL: meltano run ended with exit code {run.returncode}; all it said is in output/{log.name}")
+        raise DemoError(f"meltano run ended with exit code {code}; all it said is in output/{log.name}")
     changed = contents(database) - before
-    how = f"Incremental since {since}, new or changed" if since else "Full sync"
-    print(fill(f"{how}: {len(changed):,} rows{tally(changed)}", 120))
+    how = f"Incremental since {since}" if since else "Full sync"
+    print(fill(f"{how}{', new or changed' if before else ''}: {len(changed):,} rows{tally(changed)}", 120))
     print_templates(database)
     print_waits(database)
 
 
+def run(command: list[str], folder: Path, env: dict[str, str], log: Path) -> int:
+    """Run Meltano; returns its exit code. If this program is stopped, Meltano is too, and has the time to say so."""
+    with (
+        log.open("w", encoding="utf-8") as file,
+        subprocess.Popen(
+            command, cwd=folder, env=env, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        ) as process,
+    ):
+        try:
+            return process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait()
+            raise
+
+
 def contents(database: Path) -> Rows:
     """A hash of each row that the warehouse holds."""
-    (names,) = query(database, "SHOW TABLES")
-    tables = query(database, *(f"SELECT '{table}', hash({table})::VARCHAR FROM {table}" for (table,) in names))
-    return {tuple(row) for rows in tables for row in rows}
+    return rows_of(database, {name: f"SELECT '{name}', hash({name})::VARCHAR FROM {name}" for name in tables(database)})
+
+
+def rows_of(database: Path, queries: dict[str, str]) -> Rows:
+    """The rows that the queries give, each of a table that may not be there."""
+    there = tables(database)
+    chosen = [sql for name, sql in queries.items() if name in there]
+    return {tuple(row) for rows in query(database, *chosen) for row in rows} if chosen else set()
+
+
+def tables(database: Path) -> set[str]:
+    """The names of the tables."""
+    return {name for (name,) in query(database, "SHOW TABLES")[0]} if is_there(database) else set()
 
 
 def query(database: Path, *queries: str) -> list[list[list[Any]]]:
     """The rows that each query gives."""
     command = [str(LOADER_PYTHON), "-c", RUN_QUERIES, str(database), *queries]
-    rows: list[list[list[Any]]] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise DemoError(f"{database} cannot be read: {reason[0]}")
+    rows: list[list[list[Any]]] = json.loads(done.stdout)
     return rows
 
 
@@ -240,5 +314,16 @@ def width(text: str) -> int:
     return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
+def cli(root: Path = ROOT, processes: int = 1000) -> NoReturn:
+    """Run the demonstration as a program: other signals stop it as Ctrl-C does, so that Meltano is stopped too."""
+
+    def stop(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    sys.exit(main(root, processes))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    cli()

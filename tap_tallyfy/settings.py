@@ -145,6 +145,7 @@ _COMMON: Final = th.PropertiesList(
         title="Trust totals",
         description="Fail if a list shows fewer rows than its total; false if totals count rows the token cannot see.",
     ),
+    # Place of `full_task_sync_hours`: a number, 0 or more, 24 by default; `_KINDS` needs an entry for numbers then.
     th.Property(
         "report",
         th.StringType,
@@ -246,9 +247,10 @@ def read_environment(
     if errors := [*_misplaced(schema, variables), *_unreadable(schema, variables, settings)]:
         raise ConfigValidationError(" ".join(errors), errors=errors)
     if unknown := sorted(variables.keys() - settings.keys() - {f"{_PREFIX}LOGLEVEL"}):
-        more = f" and {len(unknown) - _MOST_NAMES} more" if len(unknown) > _MOST_NAMES else ""
+        more = [f"{len(unknown) - _MOST_NAMES} more"] if len(unknown) > _MOST_NAMES else []
         logger.warning(
-            "The tap ignores %s%s in the environment: no setting has that name.", ", ".join(unknown[:_MOST_NAMES]), more
+            "The tap ignores %s in the environment: no setting has that name.",
+            ", ".join([*unknown[:_MOST_NAMES], *more]),
         )
     return {
         name: _read(schema["properties"][name], variables[variable])
@@ -265,8 +267,8 @@ def _read_dotenv(environment: MutableMapping[str, str], logger: Logger) -> None:
     try:
         found = {name: text for name, text in dotenv_values(path).items() if text}
     except UnicodeDecodeError:
-        error = f"The file '{path}' is not UTF-8 text; save it as UTF-8."
-        raise ConfigValidationError(error, errors=[error]) from None
+        sentence = f"The file '{path}' is not UTF-8 text; save it as UTF-8."
+        raise ConfigValidationError(sentence, errors=[sentence]) from None
     changed = (name for name, text in found.items() if environment.get(name, text) != text)
     if replaced := sorted(name for name in changed if name.startswith(_PREFIX)):
         logger.warning("'%s' replaces %s of the environment; set each in one place.", path, ", ".join(replaced))

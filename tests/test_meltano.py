@@ -5,8 +5,11 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
 import textwrap
+from contextlib import suppress
 from datetime import datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -17,13 +20,14 @@ import yaml
 from sandbox import Sandbox, demo
 from tap_tallyfy.settings import settings_schema
 from tap_tallyfy.streams import STREAMS
-from tap_tallyfy.tap import lists_among
+from tap_tallyfy.tap import TapTallyfy, lists_among
 from tests.meltano import MELTANO, PLUGINS, Project, variables
 from tests.pages import README, blocks
 from tests.tap import ROOT, environment, run_command, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sandbox.behaviour import Request
     from tests.postgres import Postgres
@@ -63,16 +67,29 @@ def truth(sandbox: Sandbox) -> list[tuple[str, str, str, str]]:
 
 PROJECT_FILE, PLUGIN_FILE = ROOT / "meltano.yml", ROOT / "meltano-plugin.yml"
 #: Between these two lines of the project file.
-BEGINNING = "    # Renew these with `python -m tests.test_meltano`.\n"
+BEGINNING = (
+    "    # Renew what follows with `python -m tests.test_meltano`; nothing is excluded, so `meltano select` adds.\n"
+)
 END = "    # A new field of the API is a new column at the next run, not when a cache is next cleared.\n"
 
 
-def settings_of_the_tap() -> str:
-    """The settings of the tap as the project file has to declare them."""
-    known = by_full_name(settings_schema(lists_among(STREAMS))["properties"])
+def generated() -> str:
+    """The part of the project file that follows from the tap: what is selected, and the settings, the SDK's too."""
+    select = [f"{stream.name}.*" for stream in STREAMS if stream.selected_by_default]
+    known = by_full_name(settings_of_the_tap())
     declared = [setting(name, schema) for name, schema in known.items()]
-    text = yaml.safe_dump(declared, sort_keys=False, width=1000, allow_unicode=True, default_flow_style=None)
-    return textwrap.indent(f"settings:\n{text}", "    ")
+    lines = yaml.safe_dump({"select": select}, sort_keys=False)
+    lines += yaml.safe_dump(
+        {"settings": declared}, sort_keys=False, width=1000, allow_unicode=True, default_flow_style=None
+    )
+    return textwrap.indent(lines, "    ")
+
+
+def settings_of_the_tap() -> dict[str, dict[str, Any]]:
+    schema = settings_schema(lists_among(STREAMS))
+    TapTallyfy.append_builtin_config(schema)
+    found: dict[str, dict[str, Any]] = schema["properties"]
+    return found
 
 
 #: Above the definition that other projects add.
@@ -87,7 +104,7 @@ OF_THE_PLUGIN = ("name", "namespace", "label")
 
 def plugin_definition() -> str:
     """The extractor of the project file as other projects add it, from a checkout beside them."""
-    tap, _ = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["plugins"]["extractors"]
+    tap, *_ = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["plugins"]["extractors"]
     tap["pip_url"] = "../tap-tallyfy"
     plugin = {name: tap.pop(name) for name in OF_THE_PLUGIN}
     definition = {**plugin, "variants": [{"name": "original", **tap}]}
@@ -130,9 +147,9 @@ def of_runs(sandbox: Sandbox) -> list[Request]:
 
 def test_the_project_file_declares_the_settings_of_the_tap() -> None:
     text = PROJECT_FILE.read_text(encoding="utf-8")
-    assert f"{BEGINNING}{settings_of_the_tap()}{END}" in text, "renew them: python -m tests.test_meltano"
-    tap, full = yaml.safe_load(text)["plugins"]["extractors"]
-    assert full["inherit_from"] == tap["name"]
+    assert f"{BEGINNING}{generated()}{END}" in text, "renew them: python -m tests.test_meltano"
+    tap, *others = yaml.safe_load(text)["plugins"]["extractors"]
+    assert {other["inherit_from"] for other in others} == {tap["name"]}
     secrets = {declared["name"] for declared in tap["settings"] if declared.get("sensitive")}
     assert secrets == {"access_token", "client_secret"}
 
@@ -149,7 +166,7 @@ def test_the_plugin_file_says_the_same_as_the_tap() -> None:
     declared = {each["name"]: each for each in variant["settings"]}
     assert plugin["name"] == variant["executable"] == about["name"]
     assert set(variant["capabilities"]) <= set(about["capabilities"])
-    assert declared.keys() == said.keys() - SETTINGS_OF_THE_SDK
+    assert declared.keys() == said.keys()
     for name, each in declared.items():
         assert each["description"] == said[name]["description"], name
         assert each.get("value") == said[name].get("default"), name
@@ -159,16 +176,6 @@ def test_the_plugin_file_says_the_same_as_the_tap() -> None:
     }
 
 
-SETTINGS_OF_THE_SDK = {
-    "stream_maps",
-    "stream_map_config",
-    "faker_config",
-    "flattening_enabled",
-    "flattening_max_depth",
-    "flattening_max_key_length",
-    "flattening_separator",
-    "batch_config",
-}
 #: Nothing but this machine can be reached.
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 OFFLINE = {**dict.fromkeys(PROXIES, "http://127.0.0.1:9"), "NO_PROXY": "127.0.0.1"}
@@ -196,7 +203,7 @@ def test_the_tap_is_added_to_an_empty_project_with_one_command(
     mine.meltano(*arguments, "--no-install", **OFFLINE)  # installing would need a package index
 
     (added,) = yaml.safe_load((mine.folder / "meltano.yml").read_text(encoding="utf-8"))["plugins"]["extractors"]
-    ours, _ = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["plugins"]["extractors"]
+    ours, *_ = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["plugins"]["extractors"]
     assert (folder / "mine" / added["pip_url"]).resolve() == folder / "tap-tallyfy"
     assert added == {**ours, "variant": "original", "pip_url": added["pip_url"]}
 
@@ -265,11 +272,56 @@ def test_settings_from_the_environment_reach_the_tap_and_unset_ones_do_not(proje
         "page_size": 7,
         "lookback_seconds": 60,
         "request_timeout": 60,
+        "trust_totals": True,
         "tasks": {"archived": "include"},
         "checklists": {"archived": "include"},
         "runs": {"archived": "include", "owners": ["1001", "1002"], "starred": True, "status": "active"},
         "token_url": "https://go.tallyfy.com/oauth/token",
     }
+
+
+def test_what_meltano_sets_reaches_the_tap_as_what_it_is(project: Project) -> None:
+    settings = {
+        "stream_maps": {"runs": {"name": "__NULL__"}},
+        "stream_map_config": {"rate": 2},
+        "faker_config": {"seed": 1},
+        "batch_config": {"encoding": {"format": "jsonl"}},
+        "flattening_enabled": True,
+        "flattening_max_depth": 2,
+        "flattening_separator": "__",
+        "trust_totals": False,
+        "report": "output/report.json",
+    }
+    for name, value in settings.items():
+        project.meltano("config", "set", "tap-tallyfy", name, value if isinstance(value, str) else json.dumps(value))
+    config = json.loads(project.meltano("config", "print", "tap-tallyfy"))
+    assert {name: config.get(name) for name in settings} == settings
+    TapTallyfy(config={**config, "org_id": "some", "access_token": "some"})
+
+
+def emitted(project: Project, sandbox: Sandbox, extractor: str) -> set[str]:
+    """The streams of which an extractor sends records."""
+    account = {**variables("tap-tallyfy", **settings_for(sandbox)), "MELTANO_AUTO_INSTALL": "false"}
+    messages = map(json.loads, project.meltano("invoke", extractor, **account).splitlines())
+    return {message["stream"] for message in messages if message["type"] == "RECORD"}
+
+
+def test_meltano_select_adds_what_is_off_by_default(project: Project, sandbox: Sandbox) -> None:
+    off = {stream.name for stream in STREAMS if not stream.selected_by_default}
+    assert off >= {"comments", "activity_feed"}
+    assert emitted(project, sandbox, "tap-tallyfy").isdisjoint(off)
+    project.meltano("select", "tap-tallyfy", "activity_feed", "actor")
+    for name in off:
+        project.meltano("select", "tap-tallyfy", name, "*")
+    assert emitted(project, sandbox, "tap-tallyfy") == {stream.name for stream in STREAMS}
+    selected = project.meltano("select", "tap-tallyfy", "--list")
+    assert re.search(r"selected *\] activity_feed\.actor$", selected, re.MULTILINE)
+
+
+def test_the_extractor_to_be_run_often_reads_what_changes_all_day(project: Project, sandbox: Sandbox) -> None:
+    assert emitted(project, sandbox, "tap-tallyfy--often") == {"runs", "kickoff_answers", "tasks", "task_answers"}
+    paths = {request.path.rpartition("/")[2] for request in sandbox.requests}
+    assert paths == {"runs", "tasks"}
 
 
 def test_postgres_holds_what_the_account_holds_after_syncs_of_both_kinds(
@@ -324,17 +376,139 @@ def longest_waits(sandbox: Sandbox) -> list[float]:
     return sorted(map(median, waits.values()), reverse=True)[:5]
 
 
-def test_the_demo_shows_and_compares_an_account(
-    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def alone(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project for the demo, without settings in the environment."""
     for name in [name for name in os.environ if name.startswith(("TAP_TALLYFY_", "TARGET_", "MELTANO_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MELTANO_AUTO_INSTALL", "false")
-    assert demo.main(project.folder, processes=60) == 0
+    return project
+
+
+def execute(database: Path, *statements: str) -> None:
+    """Write into a DuckDB file with the loader's own version of duckdb."""
+    program = "import duckdb, sys; [duckdb.connect(sys.argv[1]).execute(sql) for sql in sys.argv[2:]]"
+    subprocess.run([str(demo.LOADER_PYTHON), "-c", program, str(database), *statements], check=True)
+
+
+def test_the_demo_shows_and_compares_an_account(alone: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    database = alone.folder / "output/sandbox.duckdb"
+    own = "TAP_TALLYFY_ORG_ID=mine\nTAP_TALLYFY_RUNS_STATUS=active\nTAP_TALLYFY_START_DATE=2999-01-01\n"
+    (alone.folder / ".env").write_text(own, encoding="utf-8")
+    assert demo.main(alone.folder, processes=60) == 0
     *_, verdict = capsys.readouterr().out.splitlines()
     assert re.match(r"OK: 12 tables hold all [\d,]+ rows of the account, .* 60 processes and", verdict)
-    (shown,) = demo.query(project.folder / "output/sandbox.duckdb", demo.LONGEST_WAITS)
+    (shown,) = demo.query(database, demo.LONGEST_WAITS)
     assert [days for *_, days in shown] == pytest.approx(longest_waits(Sandbox(runs=60, seed=3)))
+
+    # Another sync is incremental.
+    assert demo.main(alone.folder, processes=60) == 0
+    said = capsys.readouterr().out
+    assert "Incremental since 20" in said
+    assert re.search(r"OK: .* processes \(and [1-9]\d* deleted\)", said)
+
+    # A database without its state is kept, and filled all the same.
+    execute(database, "CREATE VIEW mine AS SELECT id FROM runs")
+    alone.meltano("--environment=dev", "state", "clear", "--force", "dev:tap-tallyfy-to-target-duckdb:sandbox")
+    assert demo.main(alone.folder, processes=60) == 0
+    assert "Full sync, new or changed: " in capsys.readouterr().out
+    assert demo.query(database, "SELECT count(*) >= 60 FROM mine") == [[[True]]]
+
+
+def test_the_demo_never_removes_the_database_of_an_account(
+    alone: Project, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables("tap-tallyfy", **settings_for(sandbox)).items():
+        monkeypatch.setenv(name, value)
+    database = alone.folder / f"output/{sandbox.org_id}.duckdb"
+    execute(database, "CREATE TABLE notes AS SELECT 'mine' AS note", "CREATE VIEW mine AS SELECT note FROM notes")
+    assert demo.main(alone.folder) == 0
+    assert demo.query(database, "SELECT * FROM mine", "SELECT count(*) FROM runs") == [
+        [["mine"]],
+        [[len(sandbox.runs)]],
+    ]
+
+
+@pytest.mark.parametrize("content", ["not a database", None], ids=["other file", "folder"])
+def test_the_demo_leaves_a_file_that_it_cannot_read(
+    alone: Project, content: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = alone.folder / "output/sandbox.duckdb"
+    if content:
+        database.write_text(content, encoding="utf-8")
+    else:
+        (database / "inside").mkdir(parents=True)
+    assert demo.main(alone.folder, processes=60) == 1
+    *_, said = capsys.readouterr().out.splitlines()
+    assert said.startswith(f"FAIL: {database} cannot be read: ")
+    assert database.exists()
+
+
+def test_a_demo_that_was_stopped_before_it_had_all_rows_starts_over(
+    alone: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = alone.folder / "output/sandbox.duckdb"
+    assert demo.main(alone.folder, processes=60) == 0
+    database.unlink()
+
+    def stopped(*_: object) -> int:
+        execute(database, "CREATE TABLE half AS SELECT 1")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(demo, "run", stopped)
+        assert demo.main(alone.folder, processes=60) == 130
+    assert "Stopped" in capsys.readouterr().out
+    assert demo.main(alone.folder, processes=60) == 0, capsys.readouterr().out
+
+
+def wait_for(text: str, file: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a file holds a text; a process that ends without it is a failure."""
+    while not (file.exists() and text in file.read_text(encoding="utf-8")):
+        with suppress(subprocess.TimeoutExpired):
+            raise AssertionError(f"it ended with exit code {process.wait(timeout=0.1)}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_can_be_stopped_and_run_again(alone: Project, number: signal.Signals) -> None:
+    program = "import sys; from pathlib import Path; from sandbox import demo; demo.cli(Path(sys.argv[1]), 60)"
+    command = [sys.executable, "-c", program, str(alone.folder)]
+    log = alone.folder / "output/demo.log"
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        wait_for("Running job", log, process)
+        os.killpg(process.pid, number)
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, said
+    assert "Traceback" not in said
+    assert "Run completed" in log.read_text(encoding="utf-8"), "Meltano had the time to note that it was stopped"
+    if number == signal.SIGINT:
+        assert demo.main(alone.folder, processes=60) == 0
+
+
+@pytest.mark.parametrize("path", ["output", "output/demo.log"])
+def test_a_demo_that_may_not_write_says_so(alone: Project, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    place = alone.folder / path  # what is no folder cannot be written into, nor a folder as a file, even by root
+    if path == "output":
+        place.rmdir()
+        place.touch()
+    else:
+        place.mkdir()
+    assert demo.main(alone.folder, processes=60) == 1
+    *_, said = capsys.readouterr().out.splitlines()
+    assert said.startswith("FAIL: ")
+    assert str(place) in said
+
+
+@pytest.mark.parametrize("org_id", ["../elsewhere", "a/b"])
+def test_the_demo_writes_nowhere_else(
+    alone: Project, org_id: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TAP_TALLYFY_ORG_ID", org_id)
+    monkeypatch.setenv("TAP_TALLYFY_ACCESS_TOKEN", "some")
+    assert demo.main(alone.folder) == 2
+    assert "must be the ID alone" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -357,9 +531,7 @@ def test_the_demo_lets_the_warehouse_keep_only_what_was_deleted(
 def renew() -> None:
     """Write the settings and the plugin file anew."""
     before, _, rest = PROJECT_FILE.read_text(encoding="utf-8").partition(BEGINNING)
-    PROJECT_FILE.write_text(
-        f"{before}{BEGINNING}{settings_of_the_tap()}{END}{rest.partition(END)[2]}", encoding="utf-8"
-    )
+    PROJECT_FILE.write_text(f"{before}{BEGINNING}{generated()}{END}{rest.partition(END)[2]}", encoding="utf-8")
     PLUGIN_FILE.write_text(plugin_definition(), encoding="utf-8")
 
 

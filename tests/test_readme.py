@@ -6,7 +6,6 @@ import ast
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache, partial
@@ -28,7 +27,7 @@ from tests.tap import ROOT, TAP, environment, run_command, run_tap
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-SOURCE = sorted((ROOT / "tap_tallyfy").glob("*.py"))
+SOURCE = sorted((ROOT / "tap_tallyfy").rglob("*.py"))
 #: The first setting that is not the tap's own in what `--about` lists.
 SDK_SETTINGS = "| stream_maps |"
 
@@ -144,7 +143,7 @@ def record() -> str:
 ANSWER_FIELDS = {"org_id", "run_id", "field_id", "checklist_id", "value", "value_json", "last_updated"}
 TABLES: dict[tuple[Path, str], Callable[[], str]] = {
     (README, "streams"): stream_table,
-    (README, "record"): record,
+    (DOCS["streams"], "record"): record,
     (DOCS["settings"], "settings"): partial(settings_table, lists=False),
     (DOCS["settings"], "lists"): partial(settings_table, lists=True),
     (DOCS["settings"], "choices"): choices,
@@ -198,7 +197,9 @@ def test_every_file_module_and_make_target_that_is_named_exists() -> None:
 def test_every_module_of_the_tap_is_placed_along_the_path_of_the_data() -> None:
     text = text_of(DOCS["developing"])
     assert [
-        file.name for file in SOURCE if not file.name.startswith("__") and f"`tap_tallyfy/{file.name}`" not in text
+        path
+        for path in (file.relative_to(ROOT).as_posix() for file in SOURCE if not file.name.startswith("__"))
+        if f"`{path}`" not in text
     ] == []
 
 
@@ -272,29 +273,42 @@ with open("messages", "a", encoding="utf-8") as messages:
 """
 
 
+def run_script(script: str, folder: Path, **variables: str) -> None:
+    """Run commands of the README in a folder, with the programs of this environment."""
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+    env = environment(**variables)
+    env["PATH"] = os.pathsep.join((str(folder), str(folder / ".venv/bin"), env["PATH"]))
+    bash = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(bash, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_commands_for_the_tap_alone_sync_an_account(tmp_path: Path) -> None:
     (block,) = [block for block in blocks("shell", README) if "some-target" in block]
     install, script = block.split("\n", 1)
     assert install.startswith("uv tool install")  # needs a package index, and the tap is here
-    program = shutil.which("tap-tallyfy", path=str(Path(sys.executable).parent))
-    assert program
     target = tmp_path / "some-target"
     target.write_text(SOME_TARGET, encoding="utf-8")
     target.chmod(0o755)
     with Sandbox(runs=30, seed=3) as sandbox:
         script = script.replace("ACCESS_TOKEN=...", f"ACCESS_TOKEN={sandbox.access_token}")
         script = script.replace("ORG_ID=...", f"ORG_ID={sandbox.org_id}")
-        env = environment(TAP_TALLYFY_API_URL=sandbox.api_url)
-        env["PATH"] = os.pathsep.join((str(tmp_path), str(Path(program).parent), env["PATH"]))
-        bash = ["bash", "-euo", "pipefail", "-c", script]
-        done = subprocess.run(bash, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        run_script(script, tmp_path, TAP_TALLYFY_API_URL=sandbox.api_url)
     messages = map(json.loads, (tmp_path / "messages").read_text(encoding="utf-8").splitlines())
     rows = (message for message in messages if message["type"] == "RECORD" and message["stream"] == "tasks")
     read = [message["record"]["id"] for message in rows]
     tasks = sandbox.records("tasks").keys()
     assert set(read) == tasks
     assert len(read) < 1.1 * len(tasks)  # the second sync reads only the last minute again
+
+
+def test_the_sandbox_is_an_account_in_the_lines_of_the_readme(tmp_path: Path) -> None:
+    (script,) = [block for block in blocks("shell", README) if "python -m sandbox" in block]
+    assert len(script.splitlines()) == 4
+    run_script(script, tmp_path)
+    messages = map(json.loads, (tmp_path / "messages.jsonl").read_text(encoding="utf-8").splitlines())
+    rows = [message["record"]["id"] for message in messages if message.get("stream") == "runs" and "record" in message]
+    assert len(rows) == len(set(rows)) == 1000
 
 
 # What the tap says
@@ -314,9 +328,11 @@ def spoken(node: ast.AST) -> list[ast.expr]:
     if isinstance(node, ast.Assign):
         inside = [inner for target in node.targets for inner in ast.walk(target)]
         names = {getattr(inner, "id", getattr(inner, "attr", None)) for inner in inside}
-        return [node.value] if names & {"msg", "why"} else []
+        return [node.value] if names & {"msg", "sentence", "why"} else []
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return node.args[:1] if node.func.attr in {"warning", "error"} else []
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        return node.exc.args[:1]
     if isinstance(node, ast.FunctionDef) and node.name in {"explain", "cause"}:
         return [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return) and inner.value]
     return [node.value] if isinstance(node, ast.Yield) and node.value else []
@@ -331,8 +347,8 @@ def template(node: ast.expr) -> str:
 
 def explained() -> list[str]:
     """The first column of the table of errors, without the quotes."""
-    rows = text_of(DOCS["troubleshooting"]).splitlines()
-    return [row.split(" | ")[0].removeprefix("| ") for row in rows if row.startswith("| ") and " | " in row][1:]
+    table = text_of(DOCS["troubleshooting"]).partition("\n| What it says | What to do |\n")[2].partition("\n\n")[0]
+    return [row.split(" | ")[0].removeprefix("| ") for row in table.splitlines()[1:]]
 
 
 def test_every_sentence_that_is_explained_can_be_said() -> None:

@@ -262,7 +262,8 @@ def test_blank_variables_are_not_set(company: Sandbox, blank: str) -> None:
 def test_blank_settings_in_a_file_are_not_set(company: Sandbox, blank: str | None) -> None:
     texts = ("client_id", "client_secret", "token_url", "start_date", "user_agent", "report", "flattening_separator")
     filters = {"status": blank, "q": blank, "checklist_id": blank, "type": blank}
-    result = run_tap(company, **dict.fromkeys(texts, ""), runs=filters)
+    settings: dict[str, Any] = dict.fromkeys(texts, "")
+    result = run_tap(company, **settings, runs=filters)
     assert result.code == 0, result.stderr
     assert result.ids == company.runs.keys()
     assert {request.query.get("status") for request in result.lists} <= {None, "archived"}
@@ -270,7 +271,7 @@ def test_blank_settings_in_a_file_are_not_set(company: Sandbox, blank: str | Non
 
 
 def test_white_space_around_texts_does_no_harm(company: Sandbox) -> None:
-    padded = {name: f" {value}\r\n" for name, value in settings_for(company).items()}
+    padded: dict[str, Any] = {name: f" {value}\r\n" for name, value in settings_for(company).items()}
     for result in (run_tap(company, **padded), from_environment(company, **padded)):
         assert result.code == 0, result.stderr
         assert {record["org_id"] for record in result.records} == {company.org_id}
@@ -323,7 +324,7 @@ def test_variables_that_have_no_effect_are_named(company: Sandbox) -> None:
 def test_no_line_of_the_log_names_everything_that_has_no_effect(company: Sandbox) -> None:
     result = from_environment(company, **{f"other_{number}": "1" for number in range(1000)})
     (line,) = [line for line in result.stderr.splitlines() if "The tap ignores" in line]
-    assert " and 980 more in" in line
+    assert ", 980 more in" in line
     assert len(line) < 1000
 
 

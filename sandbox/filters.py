@@ -18,7 +18,11 @@ _TRUE = {"1", "true", "yes", "on"}
 
 
 class InvalidQueryError(Exception):
-    """A parameter the API refuses with 422; args[0] is its name."""
+    """A parameter the API refuses, by its name and with this status."""
+
+    def __init__(self, name: str, status: int = 422) -> None:
+        super().__init__(name)
+        self.name, self.status = name, status
 
 
 def is_true(value: str | None) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox import Sandbox
-    from sandbox.behaviour import Request
+    from sandbox.wire import Request
 
 DEBUG = {"LOGLEVEL": "DEBUG"}
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sandbox.behaviour import Request
+    from sandbox.wire import Request
     from tests.lists import Key, Row
     from tests.tap import Result
 

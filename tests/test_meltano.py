@@ -25,7 +25,7 @@ from tests.tap import ROOT, environment, run_command, settings_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox.behaviour import Request
+    from sandbox.wire import Request
     from tests.postgres import Postgres
 
 

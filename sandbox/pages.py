@@ -35,7 +35,7 @@ class Pages:
         """Write pages of these lists, whose one lock the caller holds."""
         self._collections = collections
         self._random = Random(0)
-        self._sent: Counter[str] = Counter()
+        self._sent: Counter[Hashable] = Counter()
         self._made = count(10**9)
         self._bodies: dict[Hashable, bytes] = {}
 
@@ -93,8 +93,9 @@ class Pages:
         return body
 
     def _size(self, path: str, page: int, asked: int, endpoint: ListEndpoint, behaviour: Behaviour) -> int:
-        before = self._sent[path]
-        self._sent[path] += 1
+        key = (path, behaviour.sizes)
+        before = self._sent[key]
+        self._sent[key] += 1
         if behaviour.per_page_fixed:
             return behaviour.per_page_fixed
         if asked == endpoint.per_page:  # the cap is on what can be asked for: what some lists send by default is more

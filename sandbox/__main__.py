@@ -67,7 +67,8 @@ def main() -> None:
     gc.enable()
     with sandbox:
         names = ("api_url", "org_id", "access_token", "client_id", "client_secret", "token_url")
-        print(json.dumps({name: getattr(sandbox, name) for name in names}), flush=True)
+        told = {name: getattr(sandbox, name) for name in names}
+        print(json.dumps({**told, "as_of": f"{sandbox.as_of:%Y-%m-%dT%H:%M:%SZ}"}), flush=True)
         stopped.wait()
 
 

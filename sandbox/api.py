@@ -85,12 +85,14 @@ class Api(Company):
             return self._tokens.issue(dict(parse_qsl(body.decode("utf-8", "replace"))), self.token_lifetime)
         match [unquote(part) for part in request.path.split("/")]:
             case ["", "api", "organizations", org_id, name] if request.method == "GET" and name in LISTS:
-                return self._list(request, org_id, name)
+                return self._read(request, org_id, name)
+            case ["", "api", "organizations", org_id] if request.method == "GET":
+                return self._read(request, org_id, "organization")
             case _:
                 return not_found()
 
-    def _list(self, request: Request, org_id: str, name: str) -> Reply:
-        """The answer to a request for a list, or what goes wrong with it."""
+    def _read(self, request: Request, org_id: str, name: str) -> Reply:
+        """The answer to a request for a list or the organization, or what goes wrong with it."""
         fault = self._next_fault(request)
         if fault is not None and fault.kind in INSTEAD:
             return INSTEAD[fault.kind](fault, request)
@@ -103,15 +105,21 @@ class Api(Company):
         elif reply is None and name in self.behaviour.missing:
             reply = not_found()
         elif reply is None:
-            reply = self._page(request, name)
+            reply = self._found(request, name)
         if fault is not None and reply.status == 200:  # noqa: PLR2004
             SPOILED[fault.kind](fault, reply)
         reply.headers.update(headers)
         return reply
 
-    def _page(self, request: Request, name: str) -> Reply:
+    def _found(self, request: Request, name: str) -> Reply:
         if self.before_list is not None:
             self.before_list(request)
+        reply = Reply(200, {"data": self.organization}) if name == "organization" else self._page(request, name)
+        if self.after_list is not None:
+            self.after_list(request)
+        return reply
+
+    def _page(self, request: Request, name: str) -> Reply:
         endpoint, behaviour, host = LISTS[name], self.behaviour, self.api_url.split("/")[2]
         collection = self.collections[name]
         with collection.lock:
@@ -124,8 +132,6 @@ class Api(Company):
         first = behaviour.kind("first_page")
         if first is not None and request.query.get("page", "1") == "1":
             SPOILED[first.kind](first, reply)
-        if self.after_list is not None:
-            self.after_list(request)
         return reply
 
     def _refusal(self, request: Request, org_id: str) -> Reply | None:

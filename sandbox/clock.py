@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 
 
@@ -9,18 +10,19 @@ class Clock:
     """Tells the time in whole seconds; it runs, or is frozen.
 
     Attributes:
-        offset: Seconds a running clock is ahead of the time it was set to.
+        offset: Seconds a running clock was moved ahead.
     """
 
-    def __init__(self) -> None:
-        """Run with the real time."""
+    def __init__(self, start: datetime) -> None:
+        """Start at this time, and run on."""
         self.offset: float = 0
+        self._start, self._began = start, time.monotonic()
         self._frozen: datetime | None = None
 
     def now(self) -> datetime:
         """The time, in UTC."""
-        now = self._frozen or datetime.now(timezone.utc) + timedelta(seconds=self.offset)
-        return now.replace(microsecond=0)
+        running = self._start + timedelta(seconds=time.monotonic() - self._began + self.offset)
+        return (self._frozen or running).replace(microsecond=0)
 
     def seconds(self) -> int:
         """The time in seconds since 1970."""
@@ -31,7 +33,8 @@ class Clock:
         self._frozen = None if now is None else now.astimezone(timezone.utc)
 
     def advance(self, seconds: float) -> None:
-        """Move a frozen clock; ValueError if it runs."""
+        """Move it; frozen or not."""
         if self._frozen is None:
-            raise ValueError("the clock is not frozen")
-        self._frozen += timedelta(seconds=seconds)
+            self.offset += seconds
+        else:
+            self._frozen += timedelta(seconds=seconds)

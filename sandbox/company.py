@@ -9,8 +9,12 @@ from sandbox.account import Account
 from sandbox.behaviour import Behaviour
 from sandbox.changes import change
 from sandbox.clock import Clock
-from sandbox.data import HIDDEN_FIELDS, generate, launch, stamp
+from sandbox.data import AS_OF, HIDDEN_FIELDS, stamp
 from sandbox.lists import LISTS, is_archived, is_keyless, key_of, rendered
+from sandbox.made import tokens_in
+from sandbox.organization import organization
+from sandbox.processes import generate, launch
+from sandbox.render import redated
 from sandbox.store import Collection, Record
 from sandbox.tasks import has_tasks, progress
 
@@ -30,7 +34,10 @@ class Company:
         behaviour: The version of the API, which also says what a change brings along.
         account: Changes the other lists.
         collections: Every list by the name it has in its path, as it is held.
+        as_of: When the made-up past ended: the clock starts there and runs on.
     """
+
+    as_of = AS_OF
 
     def __init__(
         self,
@@ -49,9 +56,10 @@ class Company:
             data: Exactly these runs, as the API sends them; fields of `internal` are taken from them too.
         """
         self.behaviour = behaviour or Behaviour()
+        self.seed = seed
         self.org_id = f"{seed * 0x8CB92BA72F3D8DD7A9D7F4B1C3E5A6B7 % 2**128:032x}"
         records = generate(runs, seed) if data is None else (_record(fields) for fields in data)
-        self.clock = Clock()
+        self.clock = Clock(AS_OF)
         self._runs = Collection(records)
         self.account = Account(self._runs, seed, self.org_id, self.now, lambda: self.behaviour)
         self.collections = self.account.collections
@@ -72,13 +80,27 @@ class Company:
             return self._snapshot[1]
 
     def records(self, name: str) -> dict[Any, dict[str, Any]]:
-        """All records of a list by id (guests by email) as the API would send them now, archived ones too."""
+        """All records of a list by id (guests by email) as the API would send them now, archived ones too.
+
+        Of "organization" the one there is.
+        """
         if name == "runs":
             return self.runs
+        if name == "organization":
+            return {self.org_id: self.organization}
         collection, shape = self.collections[name], LISTS[name].shape
         with collection.lock:
             records = list(collection.records.values())
             return {record.sent[key_of(name)]: rendered(record, self.behaviour, shape) for record in records}
+
+    @property
+    def organization(self) -> dict[str, Any]:
+        """The organization as the API would send it now, secrets included."""
+        users = self.collections["users"]
+        with users.lock:
+            active = sum(user.sent["is_active"] for user in users.records.values())
+        made: dict[str, Any] = redated(organization(self.org_id, self.seed, active), self.behaviour)
+        return made
 
     def hidden(self, name: str) -> dict[Any, dict[str, Any]]:
         """What the records of a list have but the API sends only when asked, or only filters by: threads, tag_ids."""
@@ -96,7 +118,7 @@ class Company:
     @property
     def credentials(self) -> set[str]:
         """Every token that any record of any list holds or ever held: none may be in anything a reader puts out."""
-        return self.account.credentials
+        return self.account.credentials | tokens_in(str(self.organization))
 
     @property
     def internal(self) -> dict[str, dict[str, Any]]:
@@ -124,7 +146,7 @@ class Company:
         self.clock.set(now)
 
     def advance(self, seconds: float) -> None:
-        """Move a frozen clock; ValueError if it runs."""
+        """Move the clock, frozen or not."""
         self.clock.advance(seconds)
 
     # Changes of processes

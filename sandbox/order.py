@@ -19,7 +19,7 @@ DATE_FIELDS = (
 )  # fmt: skip
 _MORE_DATES = {
     *DATE_FIELDS, "deadline", "updated_at", "deleted_at", "last_login_at", "last_accessed_at", "activated_at",
-    "approved_at", "disabled_at", "reactivated_at", "uploaded_at",
+    "approved_at", "disabled_at", "reactivated_at", "uploaded_at", "created_on",
 }  # fmt: skip
 _NUMBERS = {"id", "position", "increment_id", "problem", "total"}
 

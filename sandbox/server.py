@@ -175,7 +175,7 @@ def _control(api: Api, request: Request) -> Reply:
             return Reply(200, {"data": list(api.requests)})
         case "GET", "credentials":
             return Reply(200, {"data": sorted(api.credentials)})
-        case "GET", name if name in LISTS:
+        case "GET", name if name in LISTS or name == "organization":
             return Reply(200, {"data": list(api.records(name).values())})
         case "POST", "mutate":
             random, number = Random(int(request.query.get("seed", "0"))), int(request.query.get("count", "1"))

@@ -15,8 +15,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sandbox import Behaviour, Fault, Sandbox
-from sandbox.data import generate
 from sandbox.lists import LISTS
+from sandbox.processes import generate
 from tests.lists import (
     FAMILIES,
     INCREMENTAL,

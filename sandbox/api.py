@@ -11,7 +11,7 @@ from sandbox.company import Company
 from sandbox.faults import INSTEAD, SPOILED, Fault
 from sandbox.filters import InvalidQueryError
 from sandbox.limit import RateLimit
-from sandbox.lists import LISTS
+from sandbox.lists import LISTS, PROCESS_TASKS, ListEndpoint
 from sandbox.pages import Pages
 from sandbox.tokens import Tokens
 from sandbox.wire import Reply, Request, error, forbidden, not_found, refusal
@@ -88,10 +88,12 @@ class Api(Company):
                 return self._read(request, org_id, name)
             case ["", "api", "organizations", org_id] if request.method == "GET":
                 return self._read(request, org_id, "organization")
+            case ["", "api", "organizations", org_id, "runs", run_id, "tasks"] if request.method == "GET":
+                return self._read(request, org_id, "runs/tasks", run_id)
             case _:
                 return not_found()
 
-    def _read(self, request: Request, org_id: str, name: str) -> Reply:
+    def _read(self, request: Request, org_id: str, name: str, run_id: str | None = None) -> Reply:
         """The answer to a request for a list or the organization, or what goes wrong with it."""
         fault = self._next_fault(request)
         if fault is not None and fault.kind in INSTEAD:
@@ -105,26 +107,35 @@ class Api(Company):
         elif reply is None and name in self.behaviour.missing:
             reply = not_found()
         elif reply is None:
-            reply = self._found(request, name)
+            reply = self._found(request, name, run_id)
         if fault is not None and reply.status == 200:  # noqa: PLR2004
             SPOILED[fault.kind](fault, reply)
         reply.headers.update(headers)
         return reply
 
-    def _found(self, request: Request, name: str) -> Reply:
+    def _found(self, request: Request, name: str, run_id: str | None) -> Reply:
         if self.before_list is not None:
             self.before_list(request)
-        reply = Reply(200, {"data": self.organization}) if name == "organization" else self._page(request, name)
+        if name == "organization":
+            reply = Reply(200, {"data": self.organization})
+        elif run_id is None:
+            reply = self._page(request, LISTS[name], name)
+        elif run_id in self.collections["runs"].records:
+            reply = self._page(request, PROCESS_TASKS, "tasks", run_id)
+        else:
+            reply = error(404, "RESOURCE_NOT_FOUND", "The requested resource was not found.")
         if self.after_list is not None:
             self.after_list(request)
         return reply
 
-    def _page(self, request: Request, name: str) -> Reply:
-        endpoint, behaviour, host = LISTS[name], self.behaviour, self.api_url.split("/")[2]
+    def _page(self, request: Request, endpoint: ListEndpoint, name: str, run_id: str | None = None) -> Reply:
+        behaviour, host = self.behaviour, self.api_url.split("/")[2]
         collection = self.collections[name]
         with collection.lock:
+            self.account.settle()
+            only = None if run_id is None else self.account.tasks_of(run_id)
             try:
-                reply = Reply(200, self._pages.body(request, endpoint, name, host, behaviour))
+                reply = Reply(200, self._pages.body(request, endpoint, name, host, behaviour, only))
             except InvalidQueryError as refused:
                 if refused.status == _UNPROCESSABLE:
                     return refusal(refused.name)

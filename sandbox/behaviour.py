@@ -110,6 +110,33 @@ KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
         "both": {"complete", "completed"},
     },
     "folders": {"nested": True, "flat": False},
+    "is_oneoff": {
+        "honoured": lambda task, wanted: task["is_oneoff_task"] is wanted,
+        "ignored": lambda *_: True,
+        "empty": lambda *_: False,
+        "hides_archived": lambda task, wanted: task["is_oneoff_task"] is wanted and not task["archived_at"],
+    },
+    # The tasks of one process
+    "process_tasks_archived": {
+        "true_or_only": lambda asked, archived: archived if asked == "only" else not archived or asked == "true",
+        "absent": lambda asked, archived: archived or asked != "only",
+        "true": lambda asked, archived: not archived or asked == "true",
+        "only": lambda asked, archived: archived is (asked == "only"),
+        "none": lambda _, archived: not archived,
+    },
+    "process_tasks_hide": {
+        "nothing": lambda _: False,
+        "skipped": lambda task: task["status"] == "auto-skipped",
+        "completed": lambda task: task["status"] == "completed",
+        "archived": lambda task: bool(task["archived_at"]),
+        "one_off": lambda task: task["is_oneoff_task"],
+    },
+    "process_tasks_order": {
+        "position": ("position", False),
+        "-created_at": ("created_at", True),
+        "-id": ("id", True),
+        "title": ("title", False),
+    },
     # Limits
     "rate_window": {"fixed": "fixed", "rolling": "rolling"},
     # Records
@@ -135,6 +162,43 @@ KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """For each field of Behaviour that has names for values: the names, with the values that the sandbox works with."""
 
+TASK_CHANGES: Final = frozenset({"complete", "edit", "assign", "comment", "create", "archive", "delete"})
+"""The kinds of change of a task: "assign" is an edit of its owners, "archive" a restoring too."""
+
+TASK_SERVERS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "a task dates its process": {},
+    "a task never dates its process": {"task_dates_run": frozenset()},
+    "only completing a task dates its process": {"task_dates_run": frozenset({"complete"})},
+    "all but assigning a task dates its process": {"task_dates_run": TASK_CHANGES - {"assign"}},
+    "all but comments and edits date the process": {"task_dates_run": TASK_CHANGES - {"comment", "edit"}},
+    "the process is dated 40 s before its task": {"run_date_offset": -40},
+    "the process is dated 40 s after its task": {"run_date_offset": 40},
+    "the process is dated 10 min before its task": {"run_date_offset": -600},
+    "the process is dated 50 s late": {"run_date_delay": 50},
+    "the process is dated 15 min late": {"run_date_delay": 900},
+    "the process is dated 15 min late, with that time": {"run_date_delay": 900, "run_date_offset": 900},
+    "one process in five is in no list": {"unlisted_runs": 5},
+    "is_oneoff is ignored": {"is_oneoff": "ignored"},
+    "is_oneoff is answered with nothing": {"is_oneoff": "empty"},
+    "is_oneoff hides archived tasks": {"is_oneoff": "hides_archived"},
+    "tasks of a process are 404": {"missing": frozenset({"runs/tasks"})},
+    "tasks of a process are 403": {"forbidden": frozenset({"runs/tasks"})},
+    "tasks of a process hide skipped ones": {"process_tasks_hide": "skipped"},
+    "tasks of a process hide completed ones": {"process_tasks_hide": "completed"},
+    "tasks of a process hide archived ones": {"process_tasks_hide": "archived"},
+    "tasks of a process hide one-off ones": {"process_tasks_hide": "one_off"},
+    "tasks of a process lack taskdata": {"process_tasks_lack": frozenset({"taskdata"})},
+    "archived tasks of a process always come": {"process_tasks_archived": "absent"},
+    "archived tasks of a process come by archived=true": {"process_tasks_archived": "true"},
+    "archived tasks of a process come by archived=only": {"process_tasks_archived": "only"},
+    "archived tasks of a process never come": {"process_tasks_archived": "none"},
+    "tasks of a process come in tens, newest first": {
+        "process_tasks_per_page": 10,
+        "process_tasks_order": "-created_at",
+    },
+}
+"""Servers that differ in how tasks and their processes hang together."""
+
 SERVERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "as documented": {},
     "paging is ignored": {"paged": False},
@@ -147,6 +211,7 @@ SERVERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "lists with gaps": {"list_objects": "gap"},
     "one row in ten has no key": {"keyless": 10},
     "54 KB of cookies": {"cookies": 14},
+    **TASK_SERVERS,
 }
 """Whole servers by name: `Behaviour(**SERVERS[name])`, or `python -m sandbox --server NAME`."""
 
@@ -191,8 +256,19 @@ class Behaviour:
         archived_parameter: Tasks and templates honour `archived`.
         hide_completed_tasks: Completed tasks are absent from the list of tasks unless a status is asked for.
         completed_word: The status that finds completed tasks: "complete", "completed" or "both".
+        is_oneoff: The parameter of tasks is "honoured", "ignored", unknown and answered with nothing ("empty"), or
+            honoured without archived tasks ("hides_archived").
+        unlisted_runs: One process in so many is in no list, though its tasks are; 0 for none. `Sandbox.unlisted` says
+            which.
+        process_tasks_archived: The form in which the tasks of one process (the list "runs/tasks") show archived ones:
+            as the list of all tasks does ("true_or_only"), always ("absent"), only with archived=true ("true") or
+            archived=only ("only"), or "none".
+        process_tasks_hide: What that list leaves out: "nothing", "skipped", "completed", "archived" or "one_off" tasks.
+        process_tasks_lack: The fields that it leaves out.
+        process_tasks_order: Its order where no sort is asked for: "position", "-created_at", "-id" or "title".
+        process_tasks_per_page: The size of its pages, 0 for the size asked for, or 10.
         folders: "nested": folders in others come only as their children, or by parent_id; "flat": all are listed.
-        forbidden: The lists that are answered with 403.
+        forbidden: The lists that are answered with 403, also "runs/tasks" and "organization".
         missing: The lists that are answered with 404.
         refused: Query parameters that are refused, whatever their value.
         refused_status: The status of that refusal.
@@ -214,6 +290,10 @@ class Behaviour:
         keyless_lists: The lists that have such rows, all if empty.
         comment_moves_task: A comment moves last_updated of its task.
         archive_moves_tasks: Archiving or restoring a process moves last_updated of its tasks.
+        task_dates_run: The changes of a task that also move last_updated of its process, of TASK_CHANGES. The progress
+            of the process follows its tasks all the same; a process that is complete is dated by that.
+        run_date_offset: Seconds its process is then dated after the task; negative: before.
+        run_date_delay: Seconds until the process shows that date.
         owner_users: Whether the members in owners of a task are "ids" or "objects".
         guest_id: Whether the id of a guest is an "integer", the "code" that lets the guest in, or "absent".
         guest_names: Whether the names of a guest are at the "top" or in "details".
@@ -248,6 +328,13 @@ class Behaviour:
     archived_parameter: bool = True
     hide_completed_tasks: bool = False
     completed_word: str = "complete"
+    is_oneoff: str = "honoured"
+    unlisted_runs: int = 0
+    process_tasks_archived: str = "true_or_only"
+    process_tasks_hide: str = "nothing"
+    process_tasks_lack: frozenset[str] = frozenset()
+    process_tasks_order: str = "position"
+    process_tasks_per_page: int = 0
     folders: str = "nested"
     forbidden: frozenset[str] = frozenset()
     missing: frozenset[str] = frozenset()
@@ -269,6 +356,9 @@ class Behaviour:
     keyless_lists: frozenset[str] = frozenset()
     comment_moves_task: bool = True
     archive_moves_tasks: bool = True
+    task_dates_run: frozenset[str] = TASK_CHANGES
+    run_date_offset: int = 0
+    run_date_delay: int = 0
     owner_users: str = "ids"
     guest_id: str = "integer"
     guest_names: str = "top"
@@ -282,6 +372,8 @@ class Behaviour:
             raise ValueError(f"{name} is not a behaviour")
         if name in KINDS and value not in KINDS[name]:
             raise ValueError(f"{name}={value!r} is not one of {', '.join(KINDS[name])}")
+        if name == "task_dates_run" and not TASK_CHANGES.issuperset(value):  # type: ignore[arg-type]  # a typo is caught
+            raise ValueError(f"{name} knows {', '.join(sorted(TASK_CHANGES))}")
         super().__setattr__(name, value)
 
     def kind(self, name: str) -> Any:

@@ -10,7 +10,7 @@ from sandbox.behaviour import Behaviour
 from sandbox.changes import change
 from sandbox.clock import Clock
 from sandbox.data import AS_OF, HIDDEN_FIELDS, stamp
-from sandbox.lists import LISTS, is_archived, is_keyless, key_of, rendered
+from sandbox.lists import LISTS, is_archived, is_keyless, is_unlisted, key_of, rendered
 from sandbox.made import tokens_in
 from sandbox.organization import organization
 from sandbox.processes import generate, launch
@@ -72,6 +72,7 @@ class Company:
     def runs(self) -> dict[str, dict[str, Any]]:
         """All runs by id as the API would send them now, archived ones too: a snapshot, to be read only."""
         with self._runs.lock:
+            self.account.settle()
             behaviour = self.behaviour
             key = (self._runs.version, behaviour.empty_object_as_list, behaviour.date_format)
             if self._snapshot[0] != key:
@@ -114,6 +115,12 @@ class Company:
         with collection.lock:
             chosen = [each for each in collection.records.values() if is_keyless(each, name, self.behaviour)]
             return {record.sent[key_of(name)] for record in chosen}
+
+    @property
+    def unlisted(self) -> set[str]:
+        """The ids of the runs that this version of the API has in no list."""
+        with self._runs.lock:
+            return {run.id for run in self._runs.records.values() if is_unlisted(run, self.behaviour)}
 
     @property
     def credentials(self) -> set[str]:

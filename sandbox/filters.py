@@ -200,7 +200,6 @@ TASK_FILTERS: dict[str, Filter] = {
     "deadline_on": _dated("deadline_on", "deadline", str.__eq__),
     "deadline_before": _dated("deadline_before", "deadline", str.__lt__),
     "deadline_after": _dated("deadline_after", "deadline", str.__gt__),
-    "is_oneoff": _is("is_oneoff_task"),
     "unassigned": _unassigned,
 }
 

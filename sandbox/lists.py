@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sandbox import filters, render
@@ -35,10 +35,12 @@ __all__ = [
     "DATE_FIELDS",
     "LISTS",
     "OBJECT_FIELDS",
+    "PROCESS_TASKS",
     "InvalidQueryError",
     "ListEndpoint",
     "is_archived",
     "is_keyless",
+    "is_unlisted",
     "key_of",
     "rendered",
 ]
@@ -99,7 +101,8 @@ class ListEndpoint:
         shape: Makes the record as it is sent from the record as it is held.
         unpaged: Whether a query asks for everything at once.
         inline: What `with` can ask for that is never wrapped.
-        poor: Fields that its records are sent without.
+        lacks: The fields that its records are sent without.
+        fixed_size: The size of every page, 0 for what is asked for.
     """
 
     filters: Mapping[str, Filter]
@@ -113,7 +116,8 @@ class ListEndpoint:
     shape: render.Shape | None = None
     unpaged: Callable[[Mapping[str, str]], bool] = lambda query: is_true(query.get("without_pagination"))
     inline: frozenset[str] = frozenset()
-    poor: frozenset[str] = frozenset()
+    lacks: Callable[[Behaviour], frozenset[str]] = lambda _: frozenset()
+    fixed_size: Callable[[Behaviour], int] = lambda behaviour: behaviour.per_page_fixed
 
     def select(self, query: Mapping[str, str], behaviour: Behaviour) -> tuple[tuple[object, ...], Predicate]:
         """A key and the predicate for a query; InvalidQueryError for a value that the API refuses."""
@@ -122,7 +126,7 @@ class ListEndpoint:
         asked = tuple(sorted((name, value) for name, value in query.items() if name in self.filters and value))
         predicates = [self.filters[name](value) for name, value in asked]
         key, held = (self.scope or self._as_processes)(query, behaviour)
-        return (asked, key), lambda record: held(record) and all(matches(record) for matches in predicates)
+        return (asked, key), _all(held, *predicates)
 
     def sorted_by(self, query: Mapping[str, str], behaviour: Behaviour) -> tuple[Order, Callable[[Record], Any]]:
         """The order for a query, and the key that sorts by it."""
@@ -152,7 +156,8 @@ class ListEndpoint:
             "param" in ways and query.get("archived") in {"only", "true"}
         )
         is_archived = self.is_archived
-        return archived, lambda record: is_archived(record) is archived
+        key = (archived, behaviour.unlisted_runs)
+        return key, lambda record: is_archived(record) is archived and not is_unlisted(record, behaviour)
 
 
 def key_of(name: str) -> str:
@@ -164,6 +169,11 @@ def is_keyless(record: Record, name: str, behaviour: Behaviour) -> bool:
     """Whether this version of the API sends the record without its key."""
     every, lists = behaviour.keyless, behaviour.keyless_lists
     return bool(every) and (not lists or name in lists) and zlib.crc32(record.id.encode()) % every == 0
+
+
+def is_unlisted(record: Record, behaviour: Behaviour) -> bool:
+    """Whether this version of the API has a process in no list."""
+    return bool(behaviour.unlisted_runs) and zlib.crc32(record.id.encode()) % behaviour.unlisted_runs == 0
 
 
 def _never(_: Record) -> bool:
@@ -189,9 +199,22 @@ def _task_scope(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashabl
     status = query.get("status")
     if status in {"complete", "completed"} - behaviour.kind("completed_word"):
         raise InvalidQueryError("status")
-    if status or not behaviour.hide_completed_tasks:
-        return key, held
-    return (key, "open"), lambda task: held(task) and not is_completed(task)
+    if not status and behaviour.hide_completed_tasks:
+        key, held = (key, "open"), _all(held, lambda task: not is_completed(task))
+    if query.get("is_oneoff"):
+        wanted, fits = is_true(query["is_oneoff"]), behaviour.kind("is_oneoff")
+        key, held = (key, behaviour.is_oneoff, wanted), _all(held, lambda task: fits(task.sent, wanted))
+    return key, held
+
+
+def _process_task_scope(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
+    asked, shows = query.get("archived"), behaviour.kind("process_tasks_archived")
+    hides = behaviour.kind("process_tasks_hide")
+    return None, lambda task: shows(asked, is_archived(task)) and not hides(task.sent)
+
+
+def _all(*predicates: Predicate) -> Predicate:
+    return lambda record: all(holds(record) for holds in predicates)
 
 
 def _tag_scope(query: Mapping[str, str], _behaviour: Behaviour) -> tuple[Hashable, Predicate]:
@@ -289,3 +312,15 @@ LISTS: dict[str, ListEndpoint] = {
         shape=render.entry,
     ),
 }
+
+PROCESS_TASKS = replace(
+    LISTS["tasks"],
+    filters={"status": filters.TASK_FILTERS["status"]},
+    scope=_process_task_scope,
+    order=lambda asked, behaviour: _honoured(
+        asked, both_ways("position", "deadline"), behaviour.kind("process_tasks_order"), behaviour
+    ),
+    lacks=lambda behaviour: behaviour.process_tasks_lack,
+    fixed_size=lambda behaviour: behaviour.process_tasks_per_page or behaviour.per_page_fixed,
+)
+"""The tasks of one process, `runs/{run}/tasks`."""

@@ -96,8 +96,8 @@ class Pages:
         key = (path, behaviour.sizes)
         before = self._sent[key]
         self._sent[key] += 1
-        if behaviour.per_page_fixed:
-            return behaviour.per_page_fixed
+        if fixed := endpoint.fixed_size(behaviour):
+            return fixed
         if asked == endpoint.per_page:  # the cap is on what can be asked for: what some lists send by default is more
             return asked
         size: int = behaviour.kind("sizes")(asked, page, before, self._random)
@@ -113,7 +113,7 @@ class Pages:
         if not related:
             return collection.encoded(
                 ids,
-                (endpoint.poor, behaviour.key),
+                (endpoint.lacks(behaviour), behaviour.key),
                 lambda record: _encoded(record, rendered(record, behaviour, endpoint.shape), endpoint, name, behaviour),
             )
         records = [collection.records[record_id] for record_id in ids]
@@ -179,8 +179,8 @@ def _view(
 
 def _encoded(record: Record, sent: dict[str, Any], endpoint: ListEndpoint, name: str, behaviour: Behaviour) -> bytes:
     """A record with all that this version of the API does to it last."""
-    if endpoint.poor:
-        sent = {field: value for field, value in sent.items() if field not in endpoint.poor}
+    if lacks := endpoint.lacks(behaviour):
+        sent = {field: value for field, value in sent.items() if field not in lacks}
     if is_keyless(record, name, behaviour):
         sent = set_or_absent(dict(sent), key_of(name), behaviour.kind("keyless_as"))
     place = behaviour.kind("list_objects")

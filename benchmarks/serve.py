@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.measure import DOCUMENTED, SANDBOX, UNKNOWN
 from sandbox import Sandbox
-from sandbox.data import DAY, END, generate, stamp
+from sandbox.data import DAY, END, stamp
 from sandbox.lists import is_archived
+from sandbox.processes import generate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sandbox.behaviour import Behaviour, Fault, Request
+from sandbox.behaviour import KINDS, SERVERS, Behaviour
+from sandbox.faults import Fault
 from sandbox.sandbox import Sandbox
+from sandbox.wire import Request
 
-__all__ = ["Behaviour", "Fault", "Request", "Sandbox"]
+__all__ = ["KINDS", "SERVERS", "Behaviour", "Fault", "Request", "Sandbox"]

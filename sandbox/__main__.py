@@ -10,7 +10,7 @@ import threading
 from dataclasses import fields
 from typing import Any
 
-from sandbox import Behaviour, Sandbox
+from sandbox import SERVERS, Behaviour, Sandbox
 
 
 def _value(name: str, text: str) -> Any:
@@ -26,19 +26,18 @@ def _value(name: str, text: str) -> Any:
     return type(default)(text)
 
 
-def _behaviour(pairs: list[str]) -> Behaviour:
-    behaviour = Behaviour()
+def _behaviour(pairs: list[str], server: str = "as documented") -> Behaviour:
+    behaviour = Behaviour(**SERVERS[server])
     for pair in pairs:
         name, _, text = pair.partition("=")
         try:
             setattr(behaviour, name, _value(name, text))
         except (AttributeError, KeyError, ValueError) as error:
             names = ", ".join(field.name for field in fields(Behaviour))
-            message = (
+            raise SystemExit(
                 f"--behaviour {pair}: {error}. Known: {names}; booleans are true or false, rate_limit is N,SECONDS, "
                 "lists are NAME,NAME."
-            )
-            raise SystemExit(message) from error
+            ) from error
     return behaviour
 
 
@@ -49,6 +48,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same runs (default: 1)")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--latency", type=float, default=0, help="seconds before each answer (default: 0)")
+    parser.add_argument("--server", choices=SERVERS, default="as documented", help="kind of server to stand in for")
     parser.add_argument("--behaviour", metavar="NAME=VALUE", nargs="+", action="extend", default=[])
     arguments = parser.parse_args()
     stopped = threading.Event()
@@ -59,7 +59,7 @@ def main() -> None:
     sandbox = Sandbox(
         runs=arguments.runs,
         seed=arguments.seed,
-        behaviour=_behaviour(arguments.behaviour),
+        behaviour=_behaviour(arguments.behaviour, arguments.server),
         latency=arguments.latency,
         port=arguments.port,
     )
@@ -67,7 +67,8 @@ def main() -> None:
     gc.enable()
     with sandbox:
         names = ("api_url", "org_id", "access_token", "client_id", "client_secret", "token_url")
-        print(json.dumps({name: getattr(sandbox, name) for name in names}), flush=True)
+        told = {name: getattr(sandbox, name) for name in names}
+        print(json.dumps({**told, "as_of": f"{sandbox.as_of:%Y-%m-%dT%H:%M:%SZ}"}), flush=True)
         stopped.wait()
 
 

@@ -75,6 +75,7 @@ class Account:
         self._tasks_of_run: dict[str, list[str]] = {}
         self._past_tokens: set[str] = set()
         self._made = 0
+        self._late: list[tuple[int, str, int]] = []
         self.collections = Collections(
             runs,
             {
@@ -170,6 +171,39 @@ class Account:
             self._tell(change, feed)
         return feed
 
+    # How tasks date their processes
+
+    def tasks_of(self, run_id: str) -> list[Record]:
+        """The tasks of a process."""
+        tasks = self.collections["tasks"].records
+        return [tasks[task_id] for task_id in self._tasks_of_run.get(run_id, ())]
+
+    def settle(self) -> None:
+        """Date the processes whose time has come, where a server does so late."""
+        with self._runs.lock:
+            now = int(self._now().timestamp())
+            due = [each for each in self._late if each[0] <= now]
+            self._late = [each for each in self._late if each[0] > now]
+            for _, run_id, at in sorted(due):
+                self._date(run_id, at)
+
+    def _date_run(self, task: Record, kind: str) -> None:
+        """Date the process of a task that was changed in this way, as this version of the API does it."""
+        behaviour, run_id = self._behaviour(), task.sent["run_id"]
+        if run_id is None or kind not in behaviour.task_dates_run:
+            return
+        now = int(self._now().timestamp())
+        self._late.append((now + behaviour.run_date_delay, run_id, now + behaviour.run_date_offset))
+        self.settle()
+
+    def _date(self, run_id: str, at: int) -> None:
+        before = self._runs.records.get(run_id)
+        date = stamp(at)
+        if before is not None and date > str(before.sent.get("last_updated") or ""):
+            after = Record(run_id, {**before.sent, "last_updated": date}, before.hidden)
+            self._runs.put(after)
+            self._happened(Change(date, [], before, after))
+
     # Changes by hand
 
     def create(self, name: str, /, **fields: Any) -> dict[str, Any]:
@@ -177,6 +211,10 @@ class Account:
         with self._runs.lock:
             record = self._new(name, fields)
             self._put(name, record, "created")
+            if name == "tasks":
+                if record.sent["run_id"] is not None:
+                    self._tasks_of_run[record.sent["run_id"]].append(record.id)
+                self._date_run(record, "create")
             return record.sent
 
     def edit(self, name: str, key: object, /, **fields: Any) -> dict[str, Any]:
@@ -189,6 +227,8 @@ class Account:
                 sent = {"last_updated": self._stamp(), **sent}
             after = Record(record.id, {**record.sent, **sent}, {**record.hidden, **hidden})
             self._put(name, after, "updated", next(iter(fields), None))
+            if name == "tasks":
+                self._date_run(after, "assign" if "owners" in fields else "edit")
             return after.sent
 
     def delete(self, name: str, key: object) -> None:
@@ -202,6 +242,8 @@ class Account:
             if name == "tasks" and of_run:
                 of_run.remove(record.id)
             self._happened(Change(self._stamp(), [Event(self._stamp(), "deleted", name, record.id, MEMBERS[0])]))
+            if name == "tasks":
+                self._date_run(record, "delete")
 
     def archive(self, name: str, key: object) -> dict[str, Any]:
         """Archive a template or a one-off task."""
@@ -222,12 +264,13 @@ class Account:
             tasks.put(after)
             change = Change(self._stamp(), [task_completed(after)])
             run = self._runs.records.get(before.sent["run_id"] or "")
-            if run is not None:
+            if run is not None and before.sent["step_id"]:
                 change.before, change.after = run, self._advanced(run)
                 self._runs.put(change.after)
                 if change.after.sent["status"] == "complete" != run.sent["status"]:
                     change.events.append(Event(change.at, "completed", "runs", run.id, actor_of(after.sent)))
             self._happened(change)
+            self._date_run(after, "complete")
             return tasks.records[task_id].sent
 
     def comment(self, task_id: str, content: str, author: int = MEMBERS[0], label: str = "comment") -> dict[str, Any]:
@@ -242,6 +285,8 @@ class Account:
                 sent["last_updated"] = at
             self.collections["tasks"].put(Record(task_id, sent, {**task.hidden, "threads": [*threads, made]}))
             self._happened(Change(at, [commented(made)]))
+            if self._behaviour().comment_moves_task:
+                self._date_run(task, "comment")
             return made
 
     def _archived(self, name: str, key: object, at: str | None, verb: str) -> dict[str, Any]:
@@ -249,6 +294,8 @@ class Account:
             record = self.collections[name].records[str(key)]
             after = Record(record.id, {**record.sent, "archived_at": at, "last_updated": self._stamp()}, record.hidden)
             self._put(name, after, verb)
+            if name == "tasks":
+                self._date_run(after, "archive")
             return after.sent
 
     def _put(self, name: str, record: Record, verb: str, changed: str | None = None) -> None:
@@ -265,9 +312,9 @@ class Account:
     def _advanced(self, run: Record) -> Record:
         """The process after one more of its tasks was completed."""
         at = self._stamp()
-        sent = {**run.sent, **progress(run, completed_steps(run) + 1), "last_updated": at}
+        sent = {**run.sent, **progress(run, completed_steps(run) + 1)}
         if sent["progress"]["complete"] == sent["progress"]["total"] and sent["status"] == "active":
-            sent |= {"status": "complete", "completed_at": at, "late_tasks": 0}
+            sent |= {"status": "complete", "completed_at": at, "late_tasks": 0, "last_updated": at}
         return Record(run.id, sent, run.hidden)
 
     def _new(self, name: str, fields: dict[str, Any]) -> Record:

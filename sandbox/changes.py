@@ -84,7 +84,9 @@ def _can(name: str, kind: str) -> Callable[[Record], bool]:
 def _edit(name: str, random: Random) -> dict[str, Any]:
     number = random.randrange(1000)
     edits: dict[str, dict[str, Any]] = {
-        "tasks": {"deadline": stamp(int(END.timestamp()) + number * DAY)},
+        "tasks": {"owners": {"users": [random.choice(MEMBERS)], "guests": [], "groups": [], "taskUrls": []}}
+        if number % 2
+        else {"deadline": stamp(int(END.timestamp()) + number * DAY)},
         "checklists": {"summary": f"Version {number}", "is_pinned": number % 10 == 0},
         "users": {"job_title": f"Manager {number}"},
         "guests": {"last_name": f"Renamed {number}"},

@@ -91,6 +91,11 @@ def _work(tasks: Iterable[Record]) -> Iterator[Event]:
     for task in tasks:
         if task.sent["is_oneoff_task"]:
             yield Event(task.sent["created_at"], "created", "tasks", task.id, actor_of(task.sent))
+        if task.hidden["done_before"]:
+            first, again = task.hidden["done_before"]
+            run, actor = ("runs", task.sent["run_id"]), actor_of(task.sent)
+            yield Event(first, "completed", "tasks", task.id, actor, run)
+            yield Event(again, "re-opened", "tasks", task.id, actor, run)
         if task.sent["completed_at"]:
             yield task_completed(task)
         for thread in task.hidden["threads"]:

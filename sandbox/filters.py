@@ -18,7 +18,11 @@ _TRUE = {"1", "true", "yes", "on"}
 
 
 class InvalidQueryError(Exception):
-    """A parameter the API refuses with 422; args[0] is its name."""
+    """A parameter the API refuses, by its name and with this status."""
+
+    def __init__(self, name: str, status: int = 422) -> None:
+        super().__init__(name)
+        self.name, self.status = name, status
 
 
 def is_true(value: str | None) -> bool:
@@ -196,7 +200,6 @@ TASK_FILTERS: dict[str, Filter] = {
     "deadline_on": _dated("deadline_on", "deadline", str.__eq__),
     "deadline_before": _dated("deadline_before", "deadline", str.__lt__),
     "deadline_after": _dated("deadline_after", "deadline", str.__gt__),
-    "is_oneoff": _is("is_oneoff_task"),
     "unassigned": _unassigned,
 }
 

@@ -18,7 +18,7 @@ def follow(tasks: list[Record], run: Record, before: Record, at: str, *, archive
     if archived_at != before.sent.get("archived_at"):
         moved = {"last_updated": at} if archive_moves else {}
         changed = {task.id: {"archived_at": archived_at, **moved} for task in tasks}
-    counted = [task for task in tasks if task.sent["status"] != "auto-skipped"]
+    counted = [task for task in tasks if task.sent["status"] != "auto-skipped" and task.sent["step_id"]]
     open_tasks = [task for task in counted if task.sent["status"] != "completed"]
     done = completed_steps(run)
     completed = len(counted) - len(open_tasks)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sandbox import filters, render
 from sandbox.filters import Filter, InvalidQueryError, Predicate, is_archived, is_completed, is_true
-from sandbox.order import DATE_FIELDS, Order, both_ways, by_any_field, by_words, run_order, sort_key, task_order
+from sandbox.order import DATE_FIELDS, Order, both_ways, sort_key
 from sandbox.related import (
     CHECKLIST_LOOKED_UP,
     CHECKLIST_RELATED,
@@ -30,9 +31,57 @@ if TYPE_CHECKING:
     from sandbox.related import LookUp
     from sandbox.store import Collection, Record
 
-__all__ = ["DATE_FIELDS", "LISTS", "OBJECT_FIELDS", "InvalidQueryError", "ListEndpoint", "is_archived", "rendered"]
+__all__ = [
+    "DATE_FIELDS",
+    "LISTS",
+    "OBJECT_FIELDS",
+    "PROCESS_TASKS",
+    "InvalidQueryError",
+    "ListEndpoint",
+    "is_archived",
+    "is_keyless",
+    "is_unlisted",
+    "key_of",
+    "rendered",
+]
 
 Scope = Callable[[Mapping[str, str], "Behaviour"], tuple["Hashable", Predicate]]
+
+
+def _honoured(asked: str, words: Mapping[str, Order], default: Order, behaviour: Behaviour) -> Order:
+    """The order for a value of `sort`, after this version of the API did what it does with one it does not know."""
+    if asked and asked not in words and (status := behaviour.kind("unknown_sort")):
+        raise InvalidQueryError("sort", status)
+    return words.get(asked, default)
+
+
+def run_order(asked: str, behaviour: Behaviour) -> Order:
+    """The order of processes."""
+    return _honoured(asked, behaviour.kind("sort") or {}, behaviour.kind("default_order"), behaviour)
+
+
+def task_order(asked: str, behaviour: Behaviour) -> Order:
+    """The order of tasks."""
+    field, descends = behaviour.kind("default_order")
+    default = ("title" if field == "name" else field, descends)
+    return _honoured(asked, behaviour.kind("task_sort"), default, behaviour)
+
+
+def by_words(words: Mapping[str, Order], default: Order) -> Callable[[str, Behaviour], Order]:
+    """The order of a list that knows these words."""
+    return lambda asked, behaviour: _honoured(
+        asked, {} if behaviour.kind("sort") is None else words, default, behaviour
+    )
+
+
+def by_any_field(default: Order) -> Callable[[str, Behaviour], Order]:
+    """The order of a list that can be sorted by any field."""
+
+    def order(asked: str, behaviour: Behaviour) -> Order:
+        known = {} if behaviour.kind("sort") is None else {asked: (asked.removeprefix("-"), asked.startswith("-"))}
+        return _honoured(asked, known, default, behaviour) if asked else default
+
+    return order
 
 
 @dataclass(frozen=True)
@@ -52,6 +101,8 @@ class ListEndpoint:
         shape: Makes the record as it is sent from the record as it is held.
         unpaged: Whether a query asks for everything at once.
         inline: What `with` can ask for that is never wrapped.
+        lacks: The fields that its records are sent without.
+        fixed_size: The size of every page, 0 for what is asked for.
     """
 
     filters: Mapping[str, Filter]
@@ -65,15 +116,17 @@ class ListEndpoint:
     shape: render.Shape | None = None
     unpaged: Callable[[Mapping[str, str]], bool] = lambda query: is_true(query.get("without_pagination"))
     inline: frozenset[str] = frozenset()
+    lacks: Callable[[Behaviour], frozenset[str]] = lambda _: frozenset()
+    fixed_size: Callable[[Behaviour], int] = lambda behaviour: behaviour.per_page_fixed
 
     def select(self, query: Mapping[str, str], behaviour: Behaviour) -> tuple[tuple[object, ...], Predicate]:
         """A key and the predicate for a query; InvalidQueryError for a value that the API refuses."""
         for name in behaviour.refused.intersection(query):
-            raise InvalidQueryError(name)
+            raise InvalidQueryError(name, behaviour.refused_status)
         asked = tuple(sorted((name, value) for name, value in query.items() if name in self.filters and value))
         predicates = [self.filters[name](value) for name, value in asked]
         key, held = (self.scope or self._as_processes)(query, behaviour)
-        return (asked, key), lambda record: held(record) and all(matches(record) for matches in predicates)
+        return (asked, key), _all(held, *predicates)
 
     def sorted_by(self, query: Mapping[str, str], behaviour: Behaviour) -> tuple[Order, Callable[[Record], Any]]:
         """The order for a query, and the key that sorts by it."""
@@ -98,11 +151,29 @@ class ListEndpoint:
         return sent
 
     def _as_processes(self, query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
-        archived = (behaviour.archived in {"both", "status"} and query.get("status") == "archived") or (
-            behaviour.archived in {"both", "param"} and query.get("archived") in {"only", "true"}
+        ways = behaviour.kind("archived")
+        archived = ("status" in ways and query.get("status") == "archived") or (
+            "param" in ways and query.get("archived") in {"only", "true"}
         )
         is_archived = self.is_archived
-        return archived, lambda record: is_archived(record) is archived
+        key = (archived, behaviour.unlisted_runs)
+        return key, lambda record: is_archived(record) is archived and not is_unlisted(record, behaviour)
+
+
+def key_of(name: str) -> str:
+    """The field that tells the records of a list apart."""
+    return "email" if name == "guests" else "id"
+
+
+def is_keyless(record: Record, name: str, behaviour: Behaviour) -> bool:
+    """Whether this version of the API sends the record without its key."""
+    every, lists = behaviour.keyless, behaviour.keyless_lists
+    return bool(every) and (not lists or name in lists) and zlib.crc32(record.id.encode()) % every == 0
+
+
+def is_unlisted(record: Record, behaviour: Behaviour) -> bool:
+    """Whether this version of the API has a process in no list."""
+    return bool(behaviour.unlisted_runs) and zlib.crc32(record.id.encode()) % behaviour.unlisted_runs == 0
 
 
 def _never(_: Record) -> bool:
@@ -126,12 +197,24 @@ def _archivable(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashabl
 def _task_scope(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
     key, held = _archivable(query, behaviour)
     status = query.get("status")
-    if status in {"complete", "completed"} and behaviour.completed_word not in {status, "both"}:
-        name = "status"
-        raise InvalidQueryError(name)
-    if status or not behaviour.hide_completed_tasks:
-        return key, held
-    return (key, "open"), lambda task: held(task) and not is_completed(task)
+    if status in {"complete", "completed"} - behaviour.kind("completed_word"):
+        raise InvalidQueryError("status")
+    if not status and behaviour.hide_completed_tasks:
+        key, held = (key, "open"), _all(held, lambda task: not is_completed(task))
+    if query.get("is_oneoff"):
+        wanted, fits = is_true(query["is_oneoff"]), behaviour.kind("is_oneoff")
+        key, held = (key, behaviour.is_oneoff, wanted), _all(held, lambda task: fits(task.sent, wanted))
+    return key, held
+
+
+def _process_task_scope(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
+    asked, shows = query.get("archived"), behaviour.kind("process_tasks_archived")
+    hides = behaviour.kind("process_tasks_hide")
+    return None, lambda task: shows(asked, is_archived(task)) and not hides(task.sent)
+
+
+def _all(*predicates: Predicate) -> Predicate:
+    return lambda record: all(holds(record) for holds in predicates)
 
 
 def _tag_scope(query: Mapping[str, str], _behaviour: Behaviour) -> tuple[Hashable, Predicate]:
@@ -142,7 +225,7 @@ def _tag_scope(query: Mapping[str, str], _behaviour: Behaviour) -> tuple[Hashabl
 
 def _folder_scope(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
     kind = "run" if query.get("folder_type") == "run" else "checklist"
-    top_only = behaviour.folders == "nested" and not query.get("parent_id")
+    top_only = behaviour.kind("folders") and not query.get("parent_id")
     return (
         kind,
         top_only,
@@ -229,3 +312,15 @@ LISTS: dict[str, ListEndpoint] = {
         shape=render.entry,
     ),
 }
+
+PROCESS_TASKS = replace(
+    LISTS["tasks"],
+    filters={"status": filters.TASK_FILTERS["status"]},
+    scope=_process_task_scope,
+    order=lambda asked, behaviour: _honoured(
+        asked, both_ways("position", "deadline"), behaviour.kind("process_tasks_order"), behaviour
+    ),
+    lacks=lambda behaviour: behaviour.process_tasks_lack,
+    fixed_size=lambda behaviour: behaviour.process_tasks_per_page or behaviour.per_page_fixed,
+)
+"""The tasks of one process, `runs/{run}/tasks`."""

@@ -1,4 +1,4 @@
-"""The order of each list: what can be asked for, and what comes when nothing is."""
+"""The order of records by a field."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from sandbox.behaviour import Behaviour
     from sandbox.store import Record
 
 Order = tuple[str, bool]
@@ -20,7 +19,7 @@ DATE_FIELDS = (
 )  # fmt: skip
 _MORE_DATES = {
     *DATE_FIELDS, "deadline", "updated_at", "deleted_at", "last_login_at", "last_accessed_at", "activated_at",
-    "approved_at", "disabled_at", "reactivated_at", "uploaded_at",
+    "approved_at", "disabled_at", "reactivated_at", "uploaded_at", "created_on",
 }  # fmt: skip
 _NUMBERS = {"id", "position", "increment_id", "problem", "total"}
 
@@ -31,54 +30,9 @@ def both_ways(*names: str, **words: str) -> dict[str, Order]:
     return {f"{sign}{word}": (field, sign == "-") for word, field in fields.items() for sign in ("", "-")}
 
 
-_RUN_SORTS = {
-    "last_updated": both_ways("created_at", "name", "last_updated"),
-    "updated_at": both_ways("created_at", "name", updated_at="last_updated"),
-    "created_at": both_ways("created_at", "name"),
-    "ignored": {},
-}
-_TASK_WORDS = {
-    **both_ways("deadline"),
-    "newest": ("created_at", True),
-    "problems": ("problem", True),
-    "completed_newest": ("completed_at", True),
-}
-_TASK_SORTS = {
-    "words": _TASK_WORDS,
-    "created_at": {**_TASK_WORDS, **both_ways("created_at")},
-    "last_updated": {**_TASK_WORDS, **both_ways("created_at", "last_updated")},
-    "ignored": {},
-}
-
-
 def is_date(name: str) -> bool:
     """Whether a field of this name holds a date-time."""
     return name in _MORE_DATES
-
-
-def run_order(asked: str, behaviour: Behaviour) -> Order:
-    """The order of processes, after this version of the API ignored what it does not know."""
-    return _RUN_SORTS[behaviour.sort].get(asked) or _signed(behaviour.default_order)
-
-
-def task_order(asked: str, behaviour: Behaviour) -> Order:
-    """The order of tasks."""
-    field, descends = _signed(behaviour.default_order)
-    return _TASK_SORTS[behaviour.task_sort].get(asked) or ("title" if field == "name" else field, descends)
-
-
-def by_words(words: Mapping[str, Order], default: Order) -> Callable[[str, Behaviour], Order]:
-    """The order of a list that knows these words."""
-    return lambda asked, behaviour: default if behaviour.sort == "ignored" else words.get(asked, default)
-
-
-def by_any_field(default: Order) -> Callable[[str, Behaviour], Order]:
-    """The order of a list that can be sorted by any field."""
-    return lambda asked, behaviour: default if behaviour.sort == "ignored" or not asked else _signed(asked)
-
-
-def _signed(text: str) -> Order:
-    return text.removeprefix("-"), text.startswith("-")
 
 
 def _seconds(value: object) -> int:

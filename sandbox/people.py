@@ -21,6 +21,8 @@ _INVITED, _DISABLED = (1041, 1042, 1043), (1044, 1045)
 
 SLOW_MEMBERS = (1003, 1011, 1020)
 """They take several times as long as everybody else."""
+OVERLOADED_MEMBERS = (1006, 1017)
+"""They have far more open tasks than everybody else."""
 
 GUESTS = tuple(f"guest{n:02d}@{'client' if n % 2 else 'vendor'}.example" for n in range(1, 31))
 _GROUP_NAMES = ("Approvers", "Support", "Finance / AP", "人事", "Security", *(f"Project {n}" for n in range(1, 9)))

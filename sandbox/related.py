@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.data import FOLDERS, TAGS, TEMPLATES
 from sandbox.render import rendered
 from sandbox.tasks import tasks_of
-from sandbox.templates import STEP_OF, kick_off_fields, sent_step
+from sandbox.templates import STEP_OF, kick_off_fields, sent_step, stages
 
 if TYPE_CHECKING:
     from sandbox.behaviour import Behaviour
@@ -70,7 +70,7 @@ RUN_RELATED: dict[str, Callable[[Record], Any]] = {
     "tasks_meta": _tasks_meta,
     "ko_form_fields": lambda record: kick_off_fields(_template(record), record.sent.get("created_at")),
     "form_fields": lambda record: [{"id": record.id, "label": "Budget", "field_type": "text", "value": "1,000 €"}],
-    "stages": lambda record: [{"id": record.id, "title": "Stage 1", "position": 1}],
+    "stages": lambda record: stages(_template(record)),
     "folders": _folders,
 }
 
@@ -133,7 +133,7 @@ def _folder_of(checklist: Record, collections: Mapping[str, Collection], behavio
 
 
 CHECKLIST_RELATED: dict[str, Related] = {
-    "stages": lambda checklist: [{"id": 1, "title": "Stage 1", "position": 1}] if checklist.sent["starred"] else [],
+    "stages": lambda checklist: stages(_BY_ID[checklist.id]) if checklist.id in _BY_ID else [],
     "permissions": _permissions,
     "linked_tasks": lambda _checklist: [],
     "assets": lambda _checklist: [],

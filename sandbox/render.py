@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sandbox.behaviour import ABSENT
 from sandbox.order import is_date
-from sandbox.people import full_name, guest_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
 
 OBJECT_FIELDS = ("progress", "whole_progress", "prerun", "custom_fields")
 _MORE_OBJECTS = (*OBJECT_FIELDS, "taskdata")
-
-_FORMATS: dict[str, tuple[str, str]] = {
-    "z": ("T", "Z"),
-    "offset": ("T", "+00:00"),
-    "microseconds": ("T", ".000000Z"),
-    "no_zone": (" ", ""),
-}
-_FEED_ARRAYS = (
-    "verb", "source", "type", "actor_type", "description", "actor_id", "actor", "field", "old_value", "text",
-)  # fmt: skip
 
 
 def rendered(record: Record, behaviour: Behaviour, shape: Shape | None = None) -> dict[str, Any]:
@@ -42,7 +32,8 @@ def rendered(record: Record, behaviour: Behaviour, shape: Shape | None = None) -
 
 def redated(value: Any, behaviour: Behaviour) -> Any:
     """The value with all its date-times as this version of the API writes them."""
-    return value if behaviour.date_format == "ms" else _redated(value, _FORMATS[behaviour.date_format])
+    form = behaviour.kind("date_format")
+    return value if form is None else _redated(value, form)
 
 
 def _redated(value: Any, form: tuple[str, str], name: str = "") -> Any:
@@ -58,9 +49,7 @@ def _redated(value: Any, form: tuple[str, str], name: str = "") -> Any:
 
 def task(sent: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:
     """A task: its members are ids, or objects."""
-    if behaviour.owner_users == "ids":
-        return sent
-    users = [{"id": user, "full_name": full_name(user)} for user in sent["owners"]["users"]]
+    users = [behaviour.kind("owner_users")(user) for user in sent["owners"]["users"]]
     return {**sent, "owners": {**sent["owners"], "users": users}}
 
 
@@ -80,22 +69,35 @@ def group(sent: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:
 
 def guest(sent: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:
     """A guest: the id is a number, the code that lets the guest in, or not there, and names can be in the details."""
-    made = dict(sent)
-    if behaviour.guest_id == "code":
-        made["id"] = guest_token(sent["email"])
-    elif behaviour.guest_id == "absent":
-        del made["id"]
-    if behaviour.guest_names == "details":
-        names = {name: made.pop(name) for name in ("first_name", "last_name")}
-        made["details"] = {**made["details"], **names}
+    made = set_or_absent(dict(sent), "id", behaviour.kind("guest_id")(sent))
+    moved = behaviour.kind("guest_names")
+    if moved:
+        made["details"] = {**made["details"], **{name: made.pop(name) for name in moved}}
     return made
 
 
 def entry(sent: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:
     """An entry of the feed: some values are arrays of one."""
-    if behaviour.feed_values == "scalars":
-        return sent
-    return {
-        **sent,
-        **{name: [] if sent[name] is None else [sent[name]] for name in _FEED_ARRAYS},
-    }
+    return {**sent, **{name: [] if sent[name] is None else [sent[name]] for name in behaviour.kind("feed_values")}}
+
+
+def set_or_absent(record: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """The record with this value of a field, or without the field."""
+    if value is ABSENT:
+        record.pop(name, None)
+    else:
+        record[name] = value
+    return record
+
+
+def gapped(value: Any, place: Callable[[int], int]) -> Any:
+    """The value with each list in it, at any depth, as an object with the places of its items for keys.
+
+    PHP writes a list that has only the place 0 as a list.
+    """
+    if isinstance(value, dict):
+        return {name: gapped(part, place) for name, part in value.items()}
+    if isinstance(value, list) and value:
+        places, items = [place(number) for number in range(len(value))], [gapped(item, place) for item in value]
+        return items if places == [0] else {str(at): item for at, item in zip(places, items, strict=True)}
+    return value

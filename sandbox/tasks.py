@@ -6,21 +6,25 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cache
+from itertools import accumulate
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from sandbox.answers import answers
-from sandbox.data import DAY, END, MEMBERS, TEMPLATES, progress_of, stamp
+from sandbox.data import AS_OF, DAY, MEMBERS, TEMPLATES, stamp
 from sandbox.made import made_id, webhook
-from sandbox.people import GUESTS, OWN_TAGS, SLOW_MEMBERS, guest_token
+from sandbox.people import GUESTS, OVERLOADED_MEMBERS, OWN_TAGS, SLOW_MEMBERS, guest_token
 from sandbox.store import Record
 from sandbox.templates import STEP_OF, STEPS, Step
+from sandbox.ways import in_order, progress_of, sent_back, steps_of, to_do
+from sandbox.workdays import between, during, later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_END = int(END.timestamp())
+_END = int(AS_OF.timestamp())
 _SLOWER = 5
+_OFTEN_OVERLOADED = 0.15
 _DATE_LENGTH = len("2026-01-15T12:00:00.000Z")
 _COMMENTS = ("<p>Who can look at this?</p>", "<p>Erledigt.</p>", "<p>I called them 📞</p>", "<p>お願いします</p>")
 _ONE_OFF = ("Call the landlord", "Order chairs", "Update the wiki", "Prüfung vorbereiten", "Book a room")
@@ -35,13 +39,13 @@ def completed_steps(run: Record) -> int:
     """How many of its tasks a process has completed."""
     status = run.hidden.get("status_before") if run.sent.get("status") == "archived" else run.sent.get("status")
     if status == "complete":
-        return sum(not step.conditional for step in STEPS[run.sent["checklist_id"]])
+        return len(to_do(run.sent))
     return int((run.sent.get("progress") or {}).get("complete") or 0)
 
 
 def progress(run: Record, done: int | None = None) -> dict[str, Any]:
     """The fields of a process that tell how far it is, with so many tasks completed or all of them."""
-    total = sum(not step.conditional for step in STEPS[run.sent["checklist_id"]])
+    total = len(to_do(run.sent))
     complete = total if done is None else min(total, done)
     return {"progress": progress_of(total, complete), "whole_progress": progress_of(total + 1, complete + 1)}
 
@@ -70,43 +74,70 @@ def tasks_of(run: Record) -> list[Record]:
     if not has_tasks(run):
         return []
     random = Random(run.id)
-    steps = STEPS[run.sent["checklist_id"]]
+    steps = steps_of(run.sent)
     done = completed_steps(run)
-    owners = [_owners(random, run) for _ in steps]
+    order = in_order(run.sent, done)
+    owners = {step.id: _owners(random, run) for step in steps}
     created = seconds(run.sent["created_at"])
-    times = _completions(random, run, steps[:done], owners, created)
-    late = done + int(run.sent.get("late_tasks") or 0)
-    due = seconds(run.sent["due_date"]) if run.sent.get("due_date") else None
+    times = _completions(random, run, order, owners, created)[:done]
     made = []
-    for index, step in enumerate(steps):
-        began = times[min(index, done) - 1] if done and index else created
-        status = "completed" if index < done else "in-progress" if index == done else "not-started"
-        if step.conditional:
-            status, began = "auto-skipped", created
-        deadline = None
-        if due is not None and not step.conditional:
-            deadline = created + (due - created) * (index + 1) // len(steps)
-            if done <= index < late:
-                deadline = min(deadline, _END - DAY)
-            elif index >= done:
-                deadline = max(deadline, _END + DAY)
-        record = _task(random, run, step, status, owners[index])
+    for step in steps:
+        place = order.index(step) if step in order else None
+        began = times[min(place, done) - 1] if place and done else created
+        status = "auto-skipped"
+        if place is not None:
+            status = "completed" if place < done else "in-progress" if place == done else "not-started"
+        if status == "in-progress" and random.random() < _OFTEN_OVERLOADED:
+            owners[step.id] = {"users": [random.choice(OVERLOADED_MEMBERS)], "guests": [], "groups": []}
+        record = _task(random, run, step, status, owners[step.id])
         sent = record.sent
+        deadline = None if place is None else _deadline(run, created, place, done, len(order))
         sent["deadline"] = None if deadline is None else stamp(deadline)
         sent["started_at"] = stamp(began) if status in {"completed", "in-progress"} else None
-        if status == "completed":
-            _complete(random, record, step, times[index])
+        if status == "completed" and place is not None:
+            _complete(random, record, step, times[place])
         sent["last_updated"] = sent["completed_at"] or sent["started_at"] or sent["created_at"]
-        _discuss(random, record, began, min(_END, times[index]) if index < done else None)
-        record.hidden["overdue"] = status in {"in-progress", "not-started"} and deadline is not None and deadline < _END
-        record.hidden["due_soon"] = (
-            status in {"in-progress", "not-started"} and deadline is not None and 0 <= deadline - _END <= 3 * DAY
+        _discuss(
+            random, record, began, min(_END, times[place]) if status == "completed" and place is not None else None
         )
-        sent["archived_at"] = run.sent.get("archived_at")
-        if sent["archived_at"]:
-            sent["last_updated"] = sent["archived_at"]
+        is_open = status in {"in-progress", "not-started"}
+        record.hidden["overdue"] = is_open and deadline is not None and deadline < _END
+        record.hidden["due_soon"] = is_open and deadline is not None and 0 <= deadline - _END <= 3 * DAY
         made.append(record)
+    _send_back(made, run, created)
+    if run.sent.get("archived_at"):
+        for record in made:
+            record.sent["archived_at"] = record.sent["last_updated"] = run.sent["archived_at"]
     return made
+
+
+def _deadline(run: Record, created: int, place: int, done: int, steps: int) -> int | None:
+    """The deadline of the task that is done at this place of so many, with as many late ones as the process says."""
+    if not run.sent.get("due_date"):
+        return None
+    deadline = created + (seconds(run.sent["due_date"]) - created) * (place + 1) // steps
+    if place < done:
+        return deadline
+    late = done + int(run.sent.get("late_tasks") or 0)
+    return min(deadline, _END - DAY) if place < late else max(deadline, _END + DAY)
+
+
+def _send_back(tasks: list[Record], run: Record, created: int) -> None:
+    """Let the rejected approval of a process show that the step before it was done twice."""
+    back = sent_back(run.sent)
+    if back is None:
+        return
+    approval, again = (next(task for task in tasks if task.sent["step_id"] == step.id) for step in back)
+    if approval.sent["status"] != "completed" or again.sent["status"] == "not-started":
+        return
+    rejected = seconds(approval.sent["completed_at"])
+    first = between(created, rejected, 0.6)
+    approval.sent["is_approved"] = False
+    approval.sent["started_at"] = stamp(first)
+    again.sent["started_at"] = stamp(created)
+    if again.sent["status"] == "in-progress":
+        again.sent["last_updated"] = stamp(rejected)
+    again.hidden["done_before"] = (stamp(first), stamp(rejected))
 
 
 def _owners(random: Random, run: Record) -> dict[str, Any]:
@@ -121,27 +152,24 @@ def _owners(random: Random, run: Record) -> dict[str, Any]:
 
 
 def _completions(
-    random: Random, run: Record, steps: tuple[Step, ...], owners: list[dict[str, Any]], created: int
+    random: Random, run: Record, order: list[Step], owners: dict[str, dict[str, Any]], created: int
 ) -> list[int]:
-    """When each of the steps was completed: one after the other, within the life of the process."""
-    if not steps:
-        return []
+    """When each of the steps was completed, or will be: one after the other, within the life of the process."""
+    done = completed_steps(run)
     template = _BY_ID.get(run.sent["checklist_id"])
-    everything = sum(step.share for step in STEPS[run.sent["checklist_id"]] if not step.conditional)
+    everything = sum(step.share for step in order)
     days = template.days if template else 5
     waits = []
-    for step, owned in zip(steps, owners, strict=False):
-        slow = _SLOWER if set(owned["users"]) & set(SLOW_MEMBERS) else 1
+    for step in order:
+        slow = _SLOWER if set(owners[step.id]["users"]) & set(SLOW_MEMBERS) else 1
         waits.append(days * DAY * step.share / everything * slow * (0.3 + 1.4 * random.random()))
+    if not done:
+        return []
     end = seconds(run.sent.get("completed_at") or run.sent.get("last_updated") or run.sent["created_at"])
-    scale = (end - created) / sum(waits)
+    whole = sum(waits[:done])
     if not run.sent.get("completed_at"):
-        scale = min(1, scale)
-    times, passed = [], 0.0
-    for wait in waits:
-        passed += wait * max(0, scale)
-        times.append(created + round(passed))
-    return times
+        whole = max(whole, end - created)
+    return [between(created, end, passed / whole) for passed in accumulate(waits[:done])]
 
 
 _PLAIN: dict[str, Any] = {
@@ -223,9 +251,16 @@ def _task(random: Random, run: Record, step: Step, status: str, owners: dict[str
     sent["starter_id"] = run.sent.get("started_by")
     sent["run_status"] = run.sent.get("status")
     sent["owners"] = {**owners, "taskUrls": [_task_url(task_id, email) for email in owners["guests"]]}
+    sent["stage_id"] = None if step.stage_id is None else str(step.stage_id)
     sent["custom_fields"] = {"priority": "high"} if random.random() < 0.1 else {}
     tags = tuple(tag for tag in OWN_TAGS if random.random() < 0.05) if random.random() < 0.5 else ()
-    return Record(task_id, sent, {"threads": [], "tag_ids": tags, "summary": f"How to do this: <b>{step.title}</b>"})
+    hidden: dict[str, Any] = {
+        "threads": [],
+        "tag_ids": tags,
+        "summary": f"How to do this: <b>{step.title}</b>",
+        "done_before": None,
+    }
+    return Record(task_id, sent, hidden)
 
 
 def _task_url(task_id: str, email: str) -> str:
@@ -281,8 +316,8 @@ def _discuss(random: Random, record: Record, began: int, ended: int | None) -> N
     if sent["started_at"] is None or random.random() >= 0.2:
         return
     # Nothing is later than the last change of the task, which for an open one is its start.
-    span = (ended if ended is not None else began) - began
-    times = sorted(began + int(random.random() * span) for _ in range(1 + int(random.random() * 3)))
+    until = began if ended is None else max(began, ended)
+    times = sorted(between(began, until, random.random()) for _ in range(1 + int(random.random() * 3)))
     for number, at in enumerate(times):
         author = MEMBERS[int(random.random() * len(MEMBERS))]
         label = "problem" if number == 0 and random.random() < 0.3 else "comment"
@@ -305,7 +340,9 @@ def one_off(task_id: str, title: str, at: int, **fields: Any) -> Record:
         "owners": {"users": [MEMBERS[0]], "guests": [], "groups": [], "taskUrls": []},
         **fields,
     }
-    hidden: dict[str, Any] = {"threads": [], "tag_ids": (), "summary": None, "overdue": False, "due_soon": False}
+    hidden: dict[str, Any] = {
+        "threads": [], "tag_ids": (), "summary": None, "done_before": None, "overdue": False, "due_soon": False,
+    }  # fmt: skip
     return Record(task_id, sent, hidden)
 
 
@@ -313,8 +350,8 @@ def one_off_tasks(seed: int, count: int) -> Iterator[Record]:
     """Tasks of no process."""
     for number in range(count):
         random = Random(f"one-off {seed} {number}")
-        created = _END - int(random.random() * 300 * DAY)
-        ended = created + int(random.expovariate(1 / 6) * DAY)
+        created = during(1 - 0.75 * random.random())
+        ended = later(created, random.expovariate(1 / 6))
         owner = MEMBERS[int(random.random() * len(MEMBERS))]
         deadline = created + 7 * DAY
         task_id = made_id("one-off", seed, number)

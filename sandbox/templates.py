@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sandbox.data import DAY, END, MEMBERS, PLANS, TEMPLATES, Template, stamp
+from sandbox.data import AS_OF, CHANGED, DAY, MEMBERS, PLANS, TEMPLATES, Template, stamp
 from sandbox.made import made_id, webhook
 from sandbox.people import CHECKLIST_FOLDERS, OWN_TAGS
 from sandbox.store import Record
@@ -32,21 +32,46 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 }
 COLUMNS = [{"id": 1, "label": "Article"}, {"id": 2, "label": "Quantity"}]
 
-_SHARES: dict[str, tuple[float, ...]] = {"Customer Onboarding": (1, 2, 1, 14, 2, 2)}
-_CONDITIONAL = {"Customer Onboarding": "Escalate to legal", "Invoice Approval": "Second signature"}
+_SHARES: dict[str, tuple[float, ...]] = {"Customer Onboarding": (1, 2, 1, 1, 14, 2, 2)}
+_RULES: dict[tuple[str, str], frozenset[int | None]] = {
+    ("Customer Onboarding", "Escalate to legal"): frozenset({3}),
+    ("Customer Onboarding", "Data import"): frozenset({None, 2, 3}),
+    ("Invoice Approval", "Second signature"): frozenset({3}),
+}
+"""For a template and a step of it that a rule hides else: the plans (None: not answered) for which it is shown."""
+_ADDED = {("Employee Onboarding", "Security training"): CHANGED}
+"""For a template and a step that it did not have from the start: since when it has it."""
+_SENT_BACK = {"Invoice Approval": "Approve"}
+"""For a template: the approval that sends a process back to the step before if it is rejected."""
+_STAGES: dict[str, dict[str, tuple[str, ...]]] = {
+    "Customer Onboarding": {
+        "Agreement": ("Kick-off", "Contract", "Escalate to legal"),
+        "Einführung": ("Accounts", "Data import"),
+        "Launch": ("Training", "Go live"),
+    },
+    "Employee Onboarding": {
+        "Before the first day": ("Contract", "Laptop", "Accounts"),
+        "First weeks": ("First week", "Review", "Security training"),
+    },
+}
+"""For a template: its stages by title, each with the titles of its steps."""
 _OTHERS = (
     "Office Move", "Press Release", "Travel Request", "Contract Renewal", "Data Protection Request", "Fire Drill",
     "Bug Triage", "Quarterly Close", "採用面接", "Expense Report", "New Supplier", "Old Intake", "Stocktaking",
 )  # fmt: skip
 _ARCHIVED = {"Old Intake"}
-_END = int(END.timestamp())
+_END = int(AS_OF.timestamp())
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a template; share is how much of a process's time it takes compared with the other steps.
+    """A step of a template.
 
-    A conditional step is hidden by a rule, so that its tasks are skipped.
+    Attributes:
+        share: How much of a process's time it takes compared with the other steps.
+        plans: The plans for which it is shown, by ID; a rule hides it for others. None: it is always shown.
+        since: When it was added to the template, in seconds since 1970; None: it was there from the start.
+        stage_id: The stage it belongs to.
     """
 
     id: str
@@ -55,7 +80,9 @@ class Step:
     position: int
     share: float
     fields: tuple[dict[str, Any], ...]
-    conditional: bool
+    plans: frozenset[int | None] | None = None
+    since: int | None = None
+    stage_id: int | None = None
 
 
 def field(field_id: str, checklist_id: str, kind: str, position: int, at: str | None) -> dict[str, Any]:
@@ -80,18 +107,32 @@ def field(field_id: str, checklist_id: str, kind: str, position: int, at: str | 
 
 
 def steps(template: Template, at: str) -> tuple[Step, ...]:
-    """The steps of a template, a conditional one last."""
+    """The steps of a template."""
     made = []
-    conditional = _CONDITIONAL.get(template.title)
     shares = _SHARES.get(template.title, (1,) * len(template.steps))
-    titles = (*zip(template.steps, shares, strict=True), *([(conditional, 1)] if conditional else []))
-    for position, (title, share) in enumerate(titles, 1):
+    stage_of = {
+        title: stage["id"]
+        for stage, titles in zip(stages(template), _STAGES.get(template.title, {}).values(), strict=False)
+        for title in titles
+    }
+    for position, (title, share) in enumerate(zip(template.steps, shares, strict=True), 1):
         step_id = made_id("step", template.id, position)
         first = int(step_id[:4], 16)
         kinds = [FIELD_TYPES[(first + 3 * n) % len(FIELD_TYPES)] for n in range(first % 4)]
         fields = tuple(field(made_id("field", step_id, n), template.id, kind, n, at) for n, kind in enumerate(kinds, 1))
-        made.append(Step(step_id, template.id, title, position, share, fields, conditional=title == conditional))
+        which = (template.title, title)
+        step = Step(step_id, template.id, title, position, share, fields, _RULES.get(which), _ADDED.get(which))
+        made.append(replace(step, stage_id=stage_of.get(title)))
     return tuple(made)
+
+
+def stages(template: Template) -> list[dict[str, Any]]:
+    """The stages that the steps of a template are grouped into; a template that was never launched has none."""
+    if template not in TEMPLATES:
+        return []
+    first = 10 * TEMPLATES.index(template)
+    titles = enumerate(_STAGES.get(template.title, {}), 1)
+    return [{"id": first + position, "title": title, "position": position} for position, title in titles]
 
 
 def new_template(title: str, template_id: str = "", steps: tuple[str, ...] = ()) -> Template:
@@ -110,12 +151,17 @@ ALL_TEMPLATES = (*TEMPLATES, *map(new_template, _OTHERS), DRAFT)
 _CREATED = {template.id: stamp(_END - (410 + 7 * number) * DAY) for number, template in enumerate(ALL_TEMPLATES)}
 STEPS = {template.id: steps(template, _CREATED[template.id]) for template in ALL_TEMPLATES}
 STEP_OF = {step.id: step for made in STEPS.values() for step in made}
-BOTTLENECK = STEPS[TEMPLATES[0].id][3]
+BOTTLENECK = next(step for step in STEPS[TEMPLATES[0].id] if step.title == "Data import")
 """The step that takes longest by far."""
+PLAN_FIELDS = {template.id: template.fields[1] for template in ALL_TEMPLATES}
+"""For each template the field of its kick-off form that asks for the plan, which rules look at."""
+SENT_BACK = {template.id: _SENT_BACK[template.title] for template in TEMPLATES if template.title in _SENT_BACK}
+"""For a template: the title of the approval that sends a process back."""
 
 
 def sent_step(step: Step, at: str) -> dict[str, Any]:
-    """A step as the API sends it."""
+    """A step as the API sends it, made at this time unless it was added later."""
+    at = at if step.since is None else max(at, stamp(step.since))
     return {
         "id": step.id,
         "checklist_id": step.checklist_id,
@@ -149,7 +195,7 @@ def sent_step(step: Step, at: str) -> dict[str, Any]:
 def checklist(template: Template, at: str, **fields: Any) -> Record:
     """A template as the API sends it, made at this time; its steps are hidden until asked for."""
     made = STEPS.get(template.id) or steps(template, at)
-    conditional = [step for step in made if step.conditional]
+    conditional = [step for step in made if step.plans is not None]
     sent = {
         "id": template.id,
         "increment_id": 1,
@@ -207,10 +253,13 @@ def kick_off_fields(template: Template, at: str | None) -> list[dict[str, Any]]:
 
 
 def _rule(step: Step, at: str) -> dict[str, Any]:
+    plans = [str(plan["text"] or plan["value"]) for plan in PLANS if plan["id"] in (step.plans or ())]
     return {
         "id": made_id("rule", step.id),
         "automated_alias": f"show-{step.position}",
-        "conditions": [{"id": made_id("condition", step.id), "operation": "equals", "statement": "Yes"}],
+        "conditions": [
+            {"id": made_id("condition", step.id, plan), "operation": "equals", "statement": plan} for plan in plans
+        ],
         "then_actions": [{"id": made_id("action", step.id), "action_verb": "show", "target_step_id": step.id}],
         "created_at": at,
         "last_updated": at,
@@ -224,6 +273,8 @@ def checklists() -> Iterator[Record]:
         random = Random(f"{template.id} made")
         at = _CREATED[template.id]
         updated = stamp(_END - int(random.random() * 300 * DAY))
+        if template.days_since_change is not None:
+            updated = stamp(CHANGED)
         archived = template.title in _ARCHIVED
         record = checklist(
             template,

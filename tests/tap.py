@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sandbox import Sandbox
-    from sandbox.behaviour import Request
+    from sandbox.wire import Request
 
 ROOT = Path(__file__).resolve().parent.parent
 TAP = (sys.executable, "-m", "tap_tallyfy")

@@ -16,7 +16,7 @@ from tests.tap import Result, run_tap
 
 if TYPE_CHECKING:
     from sandbox import Sandbox
-    from sandbox.behaviour import Request
+    from sandbox.wire import Request
 
 DEBUG = {"LOGLEVEL": "DEBUG"}
 #: The exit code for credentials that are refused.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sandbox.behaviour import Request
+    from sandbox.wire import Request
     from tests.loaders import Warehouse
     from tests.tap import Result
 

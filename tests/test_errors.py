@@ -29,7 +29,7 @@ from tests.tap import Result, run_tap
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.behaviour import Request
+    from sandbox.wire import Request
 
 MARKER = "WHAT-THE-BODY-SAYS"
 DEBUG = {"LOGLEVEL": "DEBUG"}

@@ -25,7 +25,7 @@ from tests.tap import environment, run_tap, settings_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sandbox.behaviour import Request
+    from sandbox.wire import Request
 
 TAP = (sys.executable, "-m", "tests.runs")
 #: The tap with a STATE after every few records, which the SDK otherwise writes after every 10,000.

@@ -15,8 +15,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sandbox import Behaviour, Fault, Sandbox
-from sandbox.data import generate
 from sandbox.lists import LISTS
+from sandbox.processes import generate
 from tests.lists import (
     FAMILIES,
     INCREMENTAL,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sandbox.behaviour import Request
+    from sandbox.wire import Request
     from tests.lists import Key, Row
     from tests.tap import Result
 

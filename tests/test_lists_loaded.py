@@ -14,7 +14,7 @@ from tests.loaders import filled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox.behaviour import Request
+    from sandbox.wire import Request
     from tests.loaders import Warehouse
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sandbox.behaviour import Request
+    from sandbox.wire import Request
     from tests.postgres import Postgres
 
 

@@ -25,7 +25,7 @@ from tests.tap import ROOT, TAP, environment, run_tap, settings_for
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sandbox.behaviour import Request
+    from sandbox.wire import Request
 
 RECORDING = ROOT / "docs" / "progress.txt"
 # The tap itself, but for the seconds that pass before it says a word.

@@ -21,9 +21,9 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from sandbox import Behaviour, Fault, Sandbox
-from sandbox.api import RateLimit
-from sandbox.behaviour import Request
 from sandbox.data import FOLDERS, GROUPS, TAGS, TEMPLATES
+from sandbox.limit import RateLimit
+from sandbox.wire import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -513,7 +513,7 @@ def test_more_requests_than_the_limit_are_refused(sandbox: Sandbox, window: str)
 
 def test_the_limit_frees_up_with_its_window(monkeypatch: pytest.MonkeyPatch) -> None:
     times = [100.0, 100.0, *(at for at in (104.0, 109.0, 109.5, 110.0, 114.5) for _ in range(2))]
-    monkeypatch.setattr("sandbox.api.time.monotonic", lambda: times.pop(0))
+    monkeypatch.setattr("sandbox.limit.time.monotonic", lambda: times.pop(0))
     fixed, rolling = RateLimit(), RateLimit()
     answers = [(fixed.take(2, 10, "fixed"), rolling.take(2, 10, "rolling")) for _ in range(5)]
     monkeypatch.undo()
@@ -671,7 +671,7 @@ def test_it_stops_with_clients_still_connected() -> None:
 def test_the_latency_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     with Sandbox(runs=5, latency=12.5) as sandbox:
-        monkeypatch.setattr("sandbox.sandbox.time.sleep", waited.append)
+        monkeypatch.setattr("sandbox.api.time.sleep", waited.append)
         assert get(sandbox).status_code == 200
     assert waited == [12.5]
 

@@ -13,11 +13,11 @@ import requests
 
 from sandbox import Behaviour, Sandbox
 from sandbox.__main__ import _behaviour
-from sandbox.behaviour import Request
 from sandbox.data import FOLDERS, GROUPS, TEMPLATES
 from sandbox.lists import LISTS
 from sandbox.people import GUESTS, OWN_TAGS, SLOW_MEMBERS, TAG_TITLES, guest_token
 from sandbox.templates import ALL_TEMPLATES, BOTTLENECK, DRAFT, FIELD_TYPES
+from sandbox.wire import Request
 from tests.test_contract import DOCUMENT, resolve, validator
 
 if TYPE_CHECKING:

@@ -176,6 +176,8 @@ def settings_schema(streams: Iterable[type[ListStream]]) -> dict[str, Any]:
     schema: dict[str, Any] = {**_COMMON.to_dict(), "additionalProperties": False}
     for stream in streams:
         parameters = CONTRACT.query_parameters(stream.contract_key)
+        if not parameters:
+            continue
         schema["properties"][stream.name] = {
             "type": "object",
             "title": stream.name.capitalize(),

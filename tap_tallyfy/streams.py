@@ -41,6 +41,19 @@ class KickoffAnswersStream(NestedStream):
     extract = forms.kickoff_answers
 
 
+class RunTagsStream(NestedStream):
+    """Tags of processes; not selected by default, since they make the pages of processes heavy."""
+
+    name = "run_tags"
+    parent = RunsStream
+    contract_key = "RunTag"
+    primary_keys = ("org_id", "run_id", "tag_id")
+    replication_key = "last_updated"
+    required_related = ("tags",)
+    extract = nested.tags_of_run
+    selected_by_default = False
+
+
 class TasksStream(ListStream):
     """Tasks of processes, and one-off tasks."""
 
@@ -121,6 +134,29 @@ class FormFieldsStream(NestedStream):
     extract = forms.form_fields
 
 
+class StagesStream(NestedStream):
+    """Stages of templates, which the web application calls milestones; not selected by default."""
+
+    name = "stages"
+    parent = ChecklistsStream
+    contract_key = "Stage"
+    primary_keys = ("org_id", "checklist_id", "id")
+    required_related = ("stages",)
+    extract = nested.stages_of
+    selected_by_default = False
+
+
+class OrganizationStream(ListStream):
+    """The organization itself: one row, and only what is no key, token or login address."""
+
+    name = "organization"
+    contract_key = "/organizations/{org_id}"
+    primary_keys = ("org_id",)
+    is_single = True
+    by_creation = ()
+    unpaginated = {}
+
+
 class UsersStream(ListStream):
     """Members of the organization, whatever their status."""
 
@@ -199,12 +235,15 @@ class ActivityFeedStream(ListStream):
 STREAMS: Final[tuple[type[ListStream | NestedStream], ...]] = (
     RunsStream,
     KickoffAnswersStream,
+    RunTagsStream,
     TasksStream,
     TaskAnswersStream,
     CommentsStream,
     ChecklistsStream,
     StepsStream,
     FormFieldsStream,
+    StagesStream,
+    OrganizationStream,
     UsersStream,
     GroupsStream,
     TagsStream,

@@ -43,6 +43,8 @@ class Endpoint:
         parse: Makes a record of a row as parsed from JSON.
         key: The field without which no target can store a record.
         trust_totals: Whether a list that announces records has to show some; see the setting of that name.
+        is_single: Whether it answers with one object, and knows no pages.
+        is_single: Whether it answers with one object, and knows no pages.
         inspect: Takes the rows of each page as the API sent them.
         note_repaired: Called for each page in which a character was broken, and is U+FFFD now.
     """
@@ -58,6 +60,8 @@ class Endpoint:
     parse: Callable[[Record], Record]
     key: str
     trust_totals: bool = True
+    is_single: bool = False
+    is_single: bool = False
     inspect: Callable[[Sequence[Record]], None] = field(default=lambda _: None)
     note_repaired: Callable[[], None] = field(default=lambda: None)
 
@@ -68,8 +72,10 @@ class Endpoint:
 
     def request(self, window: Window) -> requests.Request:
         """Return the request for a page, not signed yet."""
-        params = {**self.params, **window.parameters, self.sort_parameter: window.sort or self.sort}
-        params |= self.unpaginated if window.unpaginated else {"page": window.page, "per_page": window.size}
+        params: dict[str, Any] = {**self.params, **window.parameters}
+        if not self.is_single:
+            params[self.sort_parameter] = window.sort or self.sort
+            params |= self.unpaginated if window.unpaginated else {"page": window.page, "per_page": window.size}
         query = urlencode({name: _as_text(value) for name, value in params.items() if value is not None}, safe=",")
         return requests.Request("GET", self.url, params=query, headers=dict(self.headers))
 
@@ -99,7 +105,7 @@ class Endpoint:
                 " persists, ask Tallyfy's support.",
                 response.status,
             )
-        rows = self._rows(envelope.get("data"))
+        rows = self._rows(envelope if self.is_single and "data" not in envelope else envelope.get("data"))
         pagination = Pagination.read(envelope.get("meta"))
         # LIVE: an empty page of a list that is not has not been seen of the API, only of servers of its kind.
         if not rows and window.page == 1 and self.trust_totals and (announced := _announced(pagination)):
@@ -119,6 +125,10 @@ class Endpoint:
         return f"GET {urlsplit(self.url).path}"
 
     def _rows(self, data: object) -> list[Record]:
+        if self.is_single and isinstance(data, dict):
+            return [data]
+        if self.is_single and isinstance(data, dict):
+            return [data]
         if isinstance(data, dict) and all(key.isdecimal() for key in data):
             data = list(data.values())  # LIVE: PHP writes a list with gaps so, unless the API is seen to number it anew
         if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):

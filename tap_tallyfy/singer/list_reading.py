@@ -10,6 +10,7 @@ from tap_tallyfy.api.listing import ListSource
 from tap_tallyfy.dates import to_second, to_text
 from tap_tallyfy.reading.paginator import BOTTOM
 from tap_tallyfy.reading.seen import Seen
+from tap_tallyfy.records.contract import ORG_ID
 from tap_tallyfy.records.drift import departures
 from tap_tallyfy.records.parser import RecordParser
 from tap_tallyfy.singer.deletions import Tally
@@ -40,12 +41,13 @@ class ListReading:
         tallies: What each list has shown, by its name.
     """
 
-    def __init__(self, stream: ListStream, bookmark: Bookmark) -> None:
+    def __init__(self, stream: ListStream, bookmark: Bookmark, *, bare: bool = False) -> None:
         """Prepare to read.
 
         Args:
             stream: The stream.
             bookmark: What earlier syncs have left; the order that turns out to be honoured is noted in it.
+            bare: Whether to leave out the user's filters, and all related data.
         """
         self.misfits: set[Misfit] = set()
         self.tallies: dict[str, Tally] = {}
@@ -53,7 +55,8 @@ class ListReading:
         self._bookmark = bookmark
         self._key = stream.primary_keys[-1]
         self._parser = RecordParser(stream.contract_key, wrapped=stream.wrapped)
-        self._endpoint = stream.endpoint(self._parser, self._inspect, self._note_repaired)
+        self._bare = bare
+        self._endpoint = stream.endpoint(self._parse, self._inspect, self._note_repaired, bare=bare)
         self._seen = Seen(
             self._key, bookmark=to_second(bookmark.value or None), lookback=stream.config["lookback_seconds"]
         )
@@ -76,7 +79,7 @@ class ListReading:
         stream, seen = self._stream, self._seen
         known = self._bookmark.rows.get(stream.config["org_id"])
         counts: Mapping[str, object] = known if isinstance(known, dict) else {}
-        for listing in stream.listings_since(floor):
+        for listing in stream.all_listings if self._bare else stream.listings_since(floor):
             orders = stream.orders_by_change(self._bookmark.sort)
             before = len(seen)
             tally = self.tallies[listing.name] = Tally(counts.get(listing.name))
@@ -117,6 +120,12 @@ class ListReading:
 
     def _on_page(self, page: Page) -> None:
         self._stream.session.progress.page(self._stream.name, page, len(self._seen))
+
+    def _parse(self, row: Record) -> Record:
+        record = self._parser(row)
+        if self._stream.is_single:
+            record[ORG_ID] = self._stream.config[ORG_ID]
+        return record
 
     def _inspect(self, rows: Sequence[Record]) -> None:
         if self._departures is None and rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from singer_sdk import Tap
 
-    from tap_tallyfy.reading.page import Page
+    from tap_tallyfy.reading.page import Page, Source
     from tap_tallyfy.reading.seen import Seen
     from tap_tallyfy.records.nested import Misfit
     from tap_tallyfy.singer.session import Session
@@ -40,7 +41,7 @@ class ListStream(TallyfyStream):
     A subclass is a declaration: its name, its path in the contract, and what sets its list apart.
     """
 
-    primary_keys = ("org_id", "id")
+    primary_keys: Sequence[str] = ("org_id", "id")
 
     #: Orders by the last change that are worth asking for, best first; only they let a sync stop at the bookmark. None
     #: where the API puts anything before that order, such as pinned records.
@@ -69,6 +70,10 @@ class ListStream(TallyfyStream):
     unpaginated: ClassVar[Mapping[str, str]] = {"without_pagination": "true"}
     #: Yields a record and the records of the same kind that it holds; None where it holds none.
     expand: ClassVar[Callable[[Record, Callable[[Record], Record], set[Misfit]], Iterable[Record]] | None] = None
+    #: Whether the API answers with one object, and knows no pages.
+    is_single: ClassVar[bool] = False
+    #: Whether the API answers with one object, and knows no pages.
+    is_single: ClassVar[bool] = False
     #: Whether one response with the whole list is the best way to read it.
     prefer_unpaginated: ClassVar[bool] = False
 
@@ -94,6 +99,11 @@ class ListStream(TallyfyStream):
         keeps_status = not any("status" in params for params in self.archived.param_variants)
         includes = wanted == "include" and (status is None or keeps_status)
         return (*self.lists, self.archived) if includes else self.lists
+
+    @property
+    def all_listings(self) -> Sequence[Listing]:
+        """The lists that make up the stream, whatever the user's filters are."""
+        return (*self.lists, self.archived) if self.archived else self.lists
 
     def listings_since(self, floor: float) -> Sequence[Listing]:
         """Return the lists, without most of what is older than a second if the API can leave that out.
@@ -140,16 +150,20 @@ class ListStream(TallyfyStream):
         parse: Callable[[Record], Record],
         inspect: Callable[[Sequence[Record]], None],
         note_repaired: Callable[[], None],
+        *,
+        bare: bool = False,
     ) -> Endpoint:
         """Return where the list is.
 
         Args:
+            bare: Whether to leave out the user's filters, and all related data.
             parse: Makes a record of a row as parsed from JSON.
             inspect: Takes the rows of each page as the API sent them.
             note_repaired: Called for each page in which a character was broken.
         """
         agent = self.config.get("user_agent") or f"{self.tap_name}/{self._tap.get_plugin_version()}"
-        asked_with = dict.fromkeys([*self.settings.get("with", ()), *self.always_with, *self.shared.required_related])
+        asked = dict.fromkeys([*self.settings.get("with", ()), *self.always_with, *self.shared.required_related])
+        wanted = {} if bare else {**self.filters, "with": list(asked) or None}
         path = self.contract_key.replace("{org_id}", self.config["org_id"])
         return Endpoint(
             name=self.name,
@@ -157,13 +171,14 @@ class ListStream(TallyfyStream):
             url=f"{str(self.config['api_url']).rstrip('/')}{path}",
             # Without X-Tallyfy-Client the API answers 401 or 404 (vendor docs).
             headers={"Accept": "application/json", "X-Tallyfy-Client": "APIClient", "User-Agent": str(agent)},
-            params={**self.parameters, **self.filters, "with": list(asked_with) or None},
-            sort=self.settings.get("sort"),
+            params={**self.parameters, **wanted},
+            sort=None if bare else self.settings.get("sort"),
             sort_parameter=self.sort_parameter,
             unpaginated=self.unpaginated,
             parse=parse,
             key=self.primary_keys[-1],
             trust_totals=self.config["trust_totals"],
+            is_single=self.is_single,
             inspect=inspect,
             note_repaired=note_repaired,
         )
@@ -194,12 +209,12 @@ class ListStream(TallyfyStream):
             FatalAPIError: If the API refuses, or does not answer after all tries.
         """
         shown = [0] * len(self.maybe_hidden)
-        for record in self._walk(listing, source_of, seen, floor, orders):
+        for record in self.walk(listing, source_of(listing), seen, floor, orders):
             for number, hidden in enumerate(self.maybe_hidden):
                 shown[number] += hidden.matches(record)
             yield record
         for part in self._hidden_listings(listing, source_of, shown, seen):
-            yield from self._walk(part, source_of, seen, floor, {})
+            yield from self.walk(part, source_of(part), seen, floor, {})
 
     def orders_by_change(self, proven: str | None) -> Mapping[Order, SortEvidence]:
         """Return the orders by change that records allow, each with what is known of it.
@@ -212,16 +227,23 @@ class ListStream(TallyfyStream):
             for order in self._usable(self.by_change)
         }
 
-    def _walk(
+    def walk(
         self,
         listing: Listing,
-        source_of: Callable[[Listing], ListSource],
+        source: Source,
         seen: Seen,
-        floor: float,
-        orders: Mapping[Order, SortEvidence],
+        floor: float = BOTTOM,
+        orders: Mapping[Order, SortEvidence] = MappingProxyType({}),
     ) -> Iterator[Record]:
+        """Yield the records of one list; see `read`, which also looks for what a list may hide."""
+        if self.is_single:
+            page = source.read(Window(1, 1))
+            seen.observe(page)
+            yield from filter(seen.mark, page.records)
+            seen.next_list()
+            return
         walk = Walk(
-            source=source_of(listing),
+            source=source,
             seen=seen,
             name=self.name,
             size=self.config["page_size"],

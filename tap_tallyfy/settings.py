@@ -145,7 +145,14 @@ _COMMON: Final = th.PropertiesList(
         title="Trust totals",
         description="Fail if a list shows fewer rows than its total; false if totals count rows the token cannot see.",
     ),
-    # Place of `full_task_sync_hours`: a number, 0 or more, 24 by default; `_KINDS` needs an entry for numbers then.
+    th.Property(
+        "full_task_sync_hours",
+        th.NumberType(minimum=0),
+        nullable=False,
+        default=24,
+        title="Full task sync",
+        description="Read all tasks after so many hours; in between, those of changed processes. 0: always all.",
+    ),
     th.Property(
         "report",
         th.StringType,
@@ -301,7 +308,12 @@ def _unreadable(schema: Mapping[str, Any], variables: Mapping[str, str], setting
 #: Most names that one line of the log lists.
 _MOST_NAMES: Final = 20
 #: How the kinds of settings are called that are not read as they are.
-_KINDS: Final = {"integer": "a whole number", "boolean": "true or false", "object": "a JSON object"}
+_KINDS: Final = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "a JSON object",
+}
 #: The SDK takes the former for true; the latter are what people write for false.
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
@@ -317,6 +329,8 @@ def _read(described: Mapping[str, Any], text: str | None) -> Any:  # noqa: ANN40
     match _kind(described):
         case "integer":
             return int(text)
+        case "number":
+            return float(text)
         case "boolean":
             word = text.strip().lower()
             if word not in _TRUE | _FALSE:

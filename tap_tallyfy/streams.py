@@ -9,7 +9,7 @@ from typing_extensions import override
 from tap_tallyfy.api.listing import ARCHIVED, Listing, is_archived, is_completed
 from tap_tallyfy.reading.paginator import Order
 from tap_tallyfy.records import forms, nested
-from tap_tallyfy.singer.list_stream import ListStream
+from tap_tallyfy.singer.list_stream import Follows, ListStream
 from tap_tallyfy.singer.nested_stream import NestedStream
 
 if TYPE_CHECKING:
@@ -67,6 +67,14 @@ class TasksStream(ListStream):
         Listing("skipped", ({"status": "auto-skipped"},), matches=lambda task: task.get("status") == "auto-skipped"),
     )
     by_creation = (Order("newest", "created_at"), Order("-created_at", "created_at"))
+    follows = Follows(
+        parent="runs",
+        of_parent="/organizations/{org_id}/runs/{parent}/tasks",
+        key="run_id",
+        alone={"is_oneoff": "true"},
+        is_alone=lambda task: bool(task.get("is_oneoff_task")),
+        newest=({"sort": "newest"}, {"sort": "completed_newest"}),
+    )
     managed_params = frozenset({"sort"})
 
     @override

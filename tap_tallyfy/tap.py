@@ -28,6 +28,7 @@ from tap_tallyfy.singer.nested_stream import NestedStream
 from tap_tallyfy.singer.progress import Progress
 from tap_tallyfy.singer.report import Report
 from tap_tallyfy.singer.session import Session, SyncFailedError
+from tap_tallyfy.singer.shared_reading import SharedList
 from tap_tallyfy.singer.writer import LineWriter
 from tap_tallyfy.streams import STREAMS
 
@@ -108,9 +109,11 @@ class TapTallyfy(Tap):
 
     @override
     def discover_streams(self) -> Sequence[TallyfyStream]:
-        lists = {stream: stream(self, lambda: self.session) for stream in lists_among(self.stream_types)}
-        nested = (stream for stream in self.stream_types if issubclass(stream, NestedStream))
-        return [*lists.values(), *(stream(self, lists[stream.parent]) for stream in nested)]
+        lists = {kind: SharedList(kind(self, lambda: self.session)) for kind in lists_among(self.stream_types)}
+        for kind in self.stream_types:
+            if issubclass(kind, NestedStream):
+                lists[kind.parent].add(kind(self, lambda: self.session))
+        return [stream for shared in lists.values() for stream in shared.streams]
 
     @override
     def setup_mapper(self) -> None:

@@ -44,7 +44,6 @@ class Endpoint:
         key: The field without which no target can store a record.
         trust_totals: Whether a list that announces records has to show some; see the setting of that name.
         is_single: Whether it answers with one object, and knows no pages.
-        is_single: Whether it answers with one object, and knows no pages.
         inspect: Takes the rows of each page as the API sent them.
         note_repaired: Called for each page in which a character was broken, and is U+FFFD now.
     """
@@ -60,7 +59,6 @@ class Endpoint:
     parse: Callable[[Record], Record]
     key: str
     trust_totals: bool = True
-    is_single: bool = False
     is_single: bool = False
     inspect: Callable[[Sequence[Record]], None] = field(default=lambda _: None)
     note_repaired: Callable[[], None] = field(default=lambda: None)
@@ -125,8 +123,6 @@ class Endpoint:
         return f"GET {urlsplit(self.url).path}"
 
     def _rows(self, data: object) -> list[Record]:
-        if self.is_single and isinstance(data, dict):
-            return [data]
         if self.is_single and isinstance(data, dict):
             return [data]
         if isinstance(data, dict) and all(key.isdecimal() for key in data):

@@ -6,7 +6,7 @@ import logging
 import sys
 from abc import abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from singer_sdk import Stream
 from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from tap_tallyfy.records.nested import Misfit
     from tap_tallyfy.singer.session import Session
-    from tap_tallyfy.singer.shared_reading import SharedList
 
     Record = dict[str, Any]
 
@@ -43,6 +42,25 @@ EXPECTED: Final = (SingerSDKError, OSError)
 _NO_FILTERS: Final = frozenset({"archived", "sort", "without_pagination"})
 
 
+class StreamsOfList(Protocol):
+    """A list of the API, and the streams that are made from it; see `shared_reading`."""
+
+    @property
+    def parent(self) -> TallyfyStream:
+        """The stream of the list itself."""
+
+    @property
+    def required_related(self) -> Sequence[str]:
+        """The related data that selected streams are made from, for the `with` parameter."""
+
+    @property
+    def borrowed(self) -> frozenset[str]:
+        """The related data that is asked for only since other streams are made from it."""
+
+    def records_of(self, stream: TallyfyStream) -> Iterator[Record]:
+        """Yield the records of a stream."""
+
+
 class TallyfyStream(Stream):
     """A stream that is made from a list of the API, alone or together with others.
 
@@ -50,7 +68,7 @@ class TallyfyStream(Stream):
         shared: The list, and all streams that are made from it.
     """
 
-    shared: SharedList
+    shared: StreamsOfList
     # `RecordParser` has made every record valid already.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     name: str = ""
@@ -81,12 +99,11 @@ class TallyfyStream(Stream):
         return self.find_session()
 
     @abstractmethod
-    def records_from(self, record: Record, floor: float, misfits: set[Misfit]) -> Iterator[Record]:
-        """Yield the stream's records that are made from a record of the list.
+    def records_from(self, record: Record, misfits: set[Misfit]) -> Iterable[Record]:
+        """Return the stream's records that are made from a record of the list.
 
         Args:
             record: A record of the list as it was parsed.
-            floor: The second before which all changes are known, or `BOTTOM`.
             misfits: Where to note a nested list that is none, so that its rows are not known.
         """
 

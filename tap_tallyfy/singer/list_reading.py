@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -33,10 +35,15 @@ _MOST_NAMES: Final = 10
 _LONGEST_NAME: Final = 60
 
 
+NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
 class ListReading:
     """One reading of a stream's lists.
 
     Attributes:
+        stream: The stream.
+        endpoint: Where its lists are.
         misfits: Lists inside of records that came as something else.
         tallies: What each list has shown, by its name.
     """
@@ -51,12 +58,12 @@ class ListReading:
         """
         self.misfits: set[Misfit] = set()
         self.tallies: dict[str, Tally] = {}
-        self._stream = stream
+        self.stream = stream
         self._bookmark = bookmark
         self._key = stream.primary_keys[-1]
         self._parser = RecordParser(stream.contract_key, wrapped=stream.wrapped)
         self._bare = bare
-        self._endpoint = stream.endpoint(self._parse, self._inspect, self._note_repaired, bare=bare)
+        self.endpoint = stream.endpoint(self._parse, self._inspect, self._note_repaired, bare=bare)
         self._seen = Seen(
             self._key, bookmark=to_second(bookmark.value or None), lookback=stream.config["lookback_seconds"]
         )
@@ -76,14 +83,14 @@ class ListReading:
             FatalAPIError: If the API refuses, or does not answer after all tries.
             UnreadListError: If it cannot be shown that nothing was missed.
         """
-        stream, seen = self._stream, self._seen
+        stream, seen = self.stream, self._seen
         known = self._bookmark.rows.get(stream.config["org_id"])
         counts: Mapping[str, object] = known if isinstance(known, dict) else {}
         for listing in stream.all_listings if self._bare else stream.listings_since(floor):
             orders = stream.orders_by_change(self._bookmark.sort)
             before = len(seen)
             tally = self.tallies[listing.name] = Tally(counts.get(listing.name))
-            for record in stream.read(listing, self._source, seen, floor, orders):
+            for record in stream.read(listing, self.source, seen, floor, orders):
                 tally.add(record[self._key])
                 yield from self._expanded(record)
             tally.rows = len(seen) - before
@@ -91,7 +98,17 @@ class ListReading:
 
     def sample(self) -> Sequence[Record]:
         """Return the records of one page."""
-        return self._stream.first_page(self._source(self._stream.listings[0])).records
+        return self.stream.first_page(self.source(self.stream.listings[0])).records
+
+    @property
+    def clock(self) -> float | None:
+        """The server's clock at the first page, in seconds since the epoch, or None where it tells none."""
+        return self._seen.clock
+
+    @property
+    def limit(self) -> float:
+        """The second up to which all changes were read, or `BOTTOM`."""
+        return self._seen.bookmark_limit
 
     @property
     def moment(self) -> str:
@@ -101,7 +118,7 @@ class ListReading:
 
     def _expanded(self, record: Record) -> Iterator[Record]:
         """Yield a record, and the records of the same kind that it holds."""
-        expand = type(self._stream).expand
+        expand = type(self.stream).expand
         if expand is None:
             yield record
             return
@@ -113,23 +130,33 @@ class ListReading:
                 self._latest[key] = version
                 yield each
 
-    def _source(self, listing: Listing) -> ListSource:
-        return ListSource(self._endpoint, self._stream.session.client, listing, self._on_page, self._stream.logger)
+    def source(self, listing: Listing, *, path: str = "", params: Mapping[str, str] = NO_PARAMS) -> ListSource:
+        """Return the pages of a list.
+
+        Args:
+            listing: The list.
+            path: The path of another endpoint, or `""`.
+            params: Query parameters to send besides.
+        """
+        endpoint = replace(self.endpoint, params={**self.endpoint.params, **params})
+        if path:
+            endpoint = replace(endpoint, url=self.stream.url(path))
+        return ListSource(endpoint, self.stream.session.client, listing, self._on_page, self.stream.logger)
 
     # What is noted while pages come
 
     def _on_page(self, page: Page) -> None:
-        self._stream.session.progress.page(self._stream.name, page, len(self._seen))
+        self.stream.session.progress.page(self.stream.name, page, len(self._seen))
 
     def _parse(self, row: Record) -> Record:
         record = self._parser(row)
-        if self._stream.is_single:
-            record[ORG_ID] = self._stream.config[ORG_ID]
+        if self.stream.is_single:
+            record[ORG_ID] = self.stream.config[ORG_ID]
         return record
 
     def _inspect(self, rows: Sequence[Record]) -> None:
         if self._departures is None and rows:
-            self._departures = departures(self._stream.contract_key, rows[:_SAMPLE])
+            self._departures = departures(self.stream.contract_key, rows[:_SAMPLE])
 
     def _note_repaired(self) -> None:
         self._parser.repaired = True
@@ -139,17 +166,18 @@ class ListReading:
     @property
     def doubt(self) -> str:
         """Why no row made from the list may be taken for deleted, or `""`."""
-        name = self._stream.name
+        name = self.stream.name
         if keyless := self._keyless_inside + sum(each.keyless for each in self._seen.lists):
             return f"{keyless} rows of '{name}' have no '{self._key}' and are left out"
         if self.misfits:
             fields = listed(f"'{field}' ({sent})" for field, sent in self.misfits)
             return f"lists inside of '{name}' came as something else: {fields}"
-        return (
-            f"the API counts more records of '{name}' than it shows"
-            if any(each.fell_short for each in self._seen.lists)
-            else ""
-        )
+        return ""
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether the API counts more records than it shows; only a reading of everything tells."""
+        return any(each.fell_short for each in self._seen.lists)
 
     def report(self, *, keeps_extra: bool) -> None:
         """Log what departs from the contract, once for the whole list.
@@ -157,7 +185,7 @@ class ListReading:
         Args:
             keeps_extra: Whether `_extra` takes what fits no column.
         """
-        name, log, parser = self._stream.name, self._stream.logger, self._parser
+        name, log, parser = self.stream.name, self.stream.logger, self._parser
         kept = "are kept in '_extra'" if keeps_extra else "are left out, since '_extra' is not selected"
         if self._departures:
             log.info("The API departs from its contract in '%s': %s.", name, listed(self._departures))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,27 +12,44 @@ from typing_extensions import override
 from tap_tallyfy.api.endpoint import Endpoint
 from tap_tallyfy.api.errors import FilterRefusedError
 from tap_tallyfy.api.listing import DEFAULT, Listing, ListSource, is_archived
-from tap_tallyfy.dates import to_second, to_text
+from tap_tallyfy.dates import to_text
 from tap_tallyfy.reading.evidence import SortEvidence
 from tap_tallyfy.reading.page import UnreadableError, Window
 from tap_tallyfy.reading.paginator import BOTTOM, Order
 from tap_tallyfy.reading.walk import Walk
 from tap_tallyfy.singer.base import TallyfyStream
-from tap_tallyfy.singer.shared_reading import SharedList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from singer_sdk import Tap
-
     from tap_tallyfy.reading.page import Page, Source
     from tap_tallyfy.reading.seen import Seen
     from tap_tallyfy.records.nested import Misfit
-    from tap_tallyfy.singer.session import Session
 
     Record = dict[str, Any]
 
 _DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Follows:
+    """How the records of a list (children) can be read by those they belong to (parents).
+
+    Attributes:
+        parent: The name of the stream of the parents.
+        of_parent: The path of the list of a parent's children, with `{parent}` in place of its ID.
+        key: The field of a child that has its parent's ID.
+        alone: What asks for the children that have no parent.
+        is_alone: Tells those that may have a parent of their own, which no list shows.
+        newest: What asks for the children that were created last, and completed last.
+    """
+
+    parent: str
+    of_parent: str
+    key: str
+    alone: Mapping[str, str]
+    is_alone: Callable[[Mapping[str, Any]], bool]
+    newest: Sequence[Mapping[str, str]]
 
 
 class ListStream(TallyfyStream):
@@ -70,16 +87,12 @@ class ListStream(TallyfyStream):
     unpaginated: ClassVar[Mapping[str, str]] = {"without_pagination": "true"}
     #: Yields a record and the records of the same kind that it holds; None where it holds none.
     expand: ClassVar[Callable[[Record, Callable[[Record], Record], set[Misfit]], Iterable[Record]] | None] = None
-    #: Whether the API answers with one object, and knows no pages.
-    is_single: ClassVar[bool] = False
+    #: How the records can be read by their parents, where these say when one changed.
+    follows: ClassVar[Follows | None] = None
     #: Whether the API answers with one object, and knows no pages.
     is_single: ClassVar[bool] = False
     #: Whether one response with the whole list is the best way to read it.
     prefer_unpaginated: ClassVar[bool] = False
-
-    def __init__(self, tap: Tap, session: Callable[[], Session]) -> None:
-        self.shared = SharedList(self)
-        super().__init__(tap, session)
 
     # Lists
 
@@ -125,14 +138,12 @@ class ListStream(TallyfyStream):
     # Records
 
     @override
-    def records_from(self, record: Record, floor: float, misfits: set[Misfit]) -> Iterator[Record]:
-        if self.is_new(record, floor):
-            yield record
+    def records_from(self, record: Record, misfits: set[Misfit]) -> Iterable[Record]:
+        return (record,)
 
-    def is_new(self, record: Record, floor: float) -> bool:
-        """Return whether a record is to be sent: it may have changed since, and is not to be left out."""
-        is_known = BOTTOM < to_second(self.changed_at(record)) < floor
-        return not is_known and not (self._excludes_archived and is_archived(record))
+    def is_wanted(self, record: Record) -> bool:
+        """Return whether the user's settings do not leave a record out, although its list shows it."""
+        return not (self._excludes_archived and is_archived(record))
 
     def changed_at(self, record: Record) -> str | None:
         """Return when a record changed last, as far as it says."""
@@ -164,11 +175,10 @@ class ListStream(TallyfyStream):
         agent = self.config.get("user_agent") or f"{self.tap_name}/{self._tap.get_plugin_version()}"
         asked = dict.fromkeys([*self.settings.get("with", ()), *self.always_with, *self.shared.required_related])
         wanted = {} if bare else {**self.filters, "with": list(asked) or None}
-        path = self.contract_key.replace("{org_id}", self.config["org_id"])
         return Endpoint(
             name=self.name,
             path=self.contract_key,
-            url=f"{str(self.config['api_url']).rstrip('/')}{path}",
+            url=self.url(self.contract_key),
             # Without X-Tallyfy-Client the API answers 401 or 404 (vendor docs).
             headers={"Accept": "application/json", "X-Tallyfy-Client": "APIClient", "User-Agent": str(agent)},
             params={**self.parameters, **wanted},
@@ -182,6 +192,16 @@ class ListStream(TallyfyStream):
             inspect=inspect,
             note_repaired=note_repaired,
         )
+
+    @property
+    def parents_of_records(self) -> ListStream | None:
+        """The stream of those that the records belong to, or None."""
+        found = self._tap.streams.get(self.follows.parent) if self.follows else None
+        return found if isinstance(found, ListStream) else None
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path of the contract."""
+        return f"{str(self.config['api_url']).rstrip('/')}{path.replace('{org_id}', self.config['org_id'])}"
 
     def first_page(self, source: ListSource) -> Page:
         """Return the first page of a list."""
@@ -234,8 +254,19 @@ class ListStream(TallyfyStream):
         seen: Seen,
         floor: float = BOTTOM,
         orders: Mapping[Order, SortEvidence] = MappingProxyType({}),
+        *,
+        by_creation: Sequence[Order] | None = None,
     ) -> Iterator[Record]:
-        """Yield the records of one list; see `read`, which also looks for what a list may hide."""
+        """Yield the records of one list; see `read`, which also looks for what a list may hide.
+
+        Args:
+            listing: The list.
+            source: Gives its pages.
+            seen: What has been seen before.
+            floor: The second before which all changes are known, or `BOTTOM` to read everything.
+            orders: Orders by the last change, each with what is known of it.
+            by_creation: Orders by creation, or None for those of the stream's own lists.
+        """
         if self.is_single:
             page = source.read(Window(1, 1))
             seen.observe(page)
@@ -249,7 +280,7 @@ class ListStream(TallyfyStream):
             size=self.config["page_size"],
             floor=floor,
             by_change=dict(sorted(orders.items(), key=lambda each: not each[1].proven)),
-            by_creation=self._usable(self.by_creation),
+            by_creation=self._usable(self.by_creation if by_creation is None else by_creation),
             prefer_unpaginated=self.prefer_unpaginated or bool(self.settings.get("without_pagination")),
             concurrency=self.config["concurrency"],
             trust_totals=self.config["trust_totals"],

@@ -11,9 +11,7 @@ from tap_tallyfy.records.parser import RecordParser
 from tap_tallyfy.singer.base import TallyfyStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from singer_sdk import Tap
+    from collections.abc import Callable, Iterable
 
     from tap_tallyfy.records.nested import Misfit
     from tap_tallyfy.singer.list_stream import ListStream
@@ -32,18 +30,11 @@ class NestedStream(TallyfyStream):
     #: Makes the rows of a record.
     extract: ClassVar[Callable[[Record, set[Misfit]], Iterable[Record]]]
 
-    def __init__(self, tap: Tap, parent: ListStream) -> None:
-        self.shared = parent.shared
-        self.shared.streams.append(self)
-        super().__init__(tap, parent.find_session)
-
     @cached_property
     def parser(self) -> RecordParser:
         """Makes a valid record of a row."""
         return RecordParser(self.contract_key)
 
     @override
-    def records_from(self, record: Record, floor: float, misfits: set[Misfit]) -> Iterator[Record]:
-        # A row follows the record it is made from: nothing else says when it changed.
-        if self.shared.parent.is_new(record, floor):
-            yield from map(self.parser, type(self).extract(record, misfits))
+    def records_from(self, record: Record, misfits: set[Misfit]) -> Iterable[Record]:
+        return map(self.parser, type(self).extract(record, misfits))

@@ -14,10 +14,12 @@ import msgspec
 from singer_sdk.exceptions import AbortedSyncFailedException, FatalAPIError, FatalSyncError
 from singer_sdk.singerlib.messages import ActivateVersionMessage
 
+from tap_tallyfy.dates import to_second
 from tap_tallyfy.reading.page import UnreadListError
 from tap_tallyfy.reading.paginator import BOTTOM
 from tap_tallyfy.records.contract import EXTRA
 from tap_tallyfy.singer import bookmark, deletions
+from tap_tallyfy.singer.changed import ChangedReading
 from tap_tallyfy.singer.deletions import ShrunkError, Tally
 from tap_tallyfy.singer.list_reading import ListReading, listed
 
@@ -47,8 +49,14 @@ class SharedList:
 
     def __init__(self, parent: ListStream) -> None:
         self.parent = parent
-        self.streams: list[TallyfyStream] = [parent]
+        self.streams: list[TallyfyStream] = []
         self._reading: Reading | None = None
+        self.add(parent)
+
+    def add(self, stream: TallyfyStream) -> None:
+        """Add a stream that is made from the list."""
+        stream.shared = self
+        self.streams.append(stream)
 
     @property
     def selected(self) -> list[TallyfyStream]:
@@ -97,6 +105,7 @@ class Reading:
         # The notes on the list itself are kept with the first stream: the parent, if it is selected.
         self._lead = next(iter(self._shares.values()))
         self._list = ListReading(shared.parent, self._lead.bookmark)
+        self._changed = self._changed_reading()
         self._error: Exception | None = None
 
     def records_of(self, stream: TallyfyStream) -> Iterator[Record]:
@@ -106,7 +115,7 @@ class Reading:
         share = self._shares[stream]
         if stream.ABORT_AT_RECORD_COUNT is not None:  # a connection test
             for record in self._list.sample():
-                yield from share.rows_of(record, self._list.misfits)
+                yield from share.rows_of(record, BOTTOM, self._list.misfits)
             raise AbortedSyncFailedException
         cost = self._session.progress.of(stream.name)
         try:
@@ -127,13 +136,35 @@ class Reading:
         others = [each for each in self._shares.values() if each is not share]
         with self._session.progress.booked_on(self._parent.name) as cost:
             floor = min(each.floor for each in self._shares.values())
-            cost.way = "incremental" if floor > BOTTOM else "full"
-            for record in self._list.records(floor):
+            for record in filter(self._parent.is_wanted, self._records(floor)):
+                changed_at = to_second(self._parent.changed_at(record))
                 for other in others:
-                    other.aside.put(other.rows_of(record, self._list.misfits))
-                yield from share.rows_of(record, self._list.misfits)
+                    other.aside.put(other.rows_of(record, changed_at, self._list.misfits))
+                yield from share.rows_of(record, changed_at, self._list.misfits)
+            cost.way = self._way
         self._report()
         self._judge()
+
+    def _changed_reading(self) -> ChangedReading | None:
+        """Return what reads the list by the parents that changed, where that may be enough."""
+        parent, follows = self._parent, self._parent.follows
+        parents = parent.parents_of_records
+        is_open = parent.config["full_task_sync_hours"] and not parent.filters.keys() - {"with"}
+        is_open = is_open and parent.settings.get("archived", "include") == "include"
+        if not (follows and parents and is_open and all(stream.has_bookmark for stream in self._shares)):
+            return None
+        return ChangedReading(
+            self._list, parents, follows, {each.name: share.bookmark for each, share in self._shares.items()}
+        )
+
+    def _records(self, floor: float) -> Iterator[Record]:
+        return self._changed.records(floor) if self._changed else self._list.records(floor)
+
+    @property
+    def _way(self) -> str:
+        if self._changed:
+            return self._changed.way
+        return "incremental" if any(each.floor > BOTTOM for each in self._shares.values()) else "full"
 
     def _later_turn(self, share: _Share) -> Iterator[Record]:
         if self._error:
@@ -143,8 +174,11 @@ class Reading:
     def _finish(self, share: _Share) -> None:
         """Move the bookmark of a stream all of whose rows were sent, and tell the target which others are gone."""
         found, stream = share.bookmark, share.stream
-        if stream.has_bookmark:
+        if self._changed:
+            self._changed.note(found)
+        elif stream.has_bookmark:
             found.value = max(found.value, self._list.moment)
+        if stream.has_bookmark:
             self._session.progress.of(stream.name).bookmark = found.value
         if share.is_complete:
             of_list = sum(tally.rows for tally in self._list.tallies.values())
@@ -166,7 +200,10 @@ class Reading:
 
     def _judge(self) -> None:
         """Decide of which streams every row was there, so that all others count as deleted."""
-        if doubt := self._list.doubt:
+        doubt = self._list.doubt
+        if not doubt and self._list.falls_short and any(each.will_be_complete for each in self._shares.values()):
+            doubt = f"the API counts more records of '{self._parent.name}' than it shows"
+        if doubt:
             self._parent.logger.warning(
                 "No row made from the list of '%s' is marked as deleted: %s.", self._parent.name, doubt
             )
@@ -219,9 +256,17 @@ class _Share:
                 stream.session.sync.version if self.will_be_complete else self.bookmark.version
             )
 
-    def rows_of(self, record: Record, misfits: set[Misfit]) -> Iterator[Record]:
-        """Yield the stream's rows that are made from a record, each as it goes out."""
-        for row in self.stream.records_from(record, self.floor, misfits):
+    def rows_of(self, record: Record, changed_at: float, misfits: set[Misfit]) -> Iterator[Record]:
+        """Yield the stream's rows that are made from a record, each as it goes out.
+
+        Args:
+            record: A record of the list.
+            changed_at: The second it changed last, or `BOTTOM`; rows made from it say nothing else of that.
+            misfits: Where to note a nested list that is none.
+        """
+        if BOTTOM < changed_at < self.floor:
+            return
+        for row in self.stream.records_from(record, misfits):
             if any(row.get(name) in {None, ""} for name in self._keys):
                 self.keyless += 1
             else:

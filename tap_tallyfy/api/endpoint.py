@@ -44,7 +44,6 @@ class Endpoint:
         key: The field without which no target can store a record.
         trust_totals: Whether a list that announces records has to show some; see the setting of that name.
         is_single: Whether it answers with one object, and knows no pages.
-        is_single: Whether it answers with one object, and knows no pages.
         inspect: Takes the rows of each page as the API sent them.
         note_repaired: Called for each page in which a character was broken, and is U+FFFD now.
     """
@@ -60,7 +59,6 @@ class Endpoint:
     parse: Callable[[Record], Record]
     key: str
     trust_totals: bool = True
-    is_single: bool = False
     is_single: bool = False
     inspect: Callable[[Sequence[Record]], None] = field(default=lambda _: None)
     note_repaired: Callable[[], None] = field(default=lambda: None)
@@ -106,9 +104,13 @@ class Endpoint:
                 response.status,
             )
         rows = self._rows(envelope if self.is_single and "data" not in envelope else envelope.get("data"))
-        pagination = Pagination.read(envelope.get("meta"))
-        # LIVE: an empty page of a list that is not has not been seen of the API, only of servers of its kind.
-        if not rows and window.page == 1 and self.trust_totals and (announced := _announced(pagination)):
+        self.inspect(rows)
+        records = [record for record in map(self.parse, rows) if record.get(self.key) not in (None, "")]
+        keyless, pagination = len(rows) - len(records), Pagination.read(envelope.get("meta"))
+        page = Page(window, records, pagination, _server_time(response), keyless, self.trust_totals)
+        # LIVE: nobody has seen the API do so, only servers of its kind.
+        if window.page == 1 and page.lacks_rows:
+            announced = "more pages" if page.total is None else f"{page.total} records"
             raise PassingError(
                 f"{self._named} announced {announced}, but its first page shows none: the API failed; if the token may"
                 " see none of them, set 'trust_totals' to false.",
@@ -116,17 +118,13 @@ class Endpoint:
             )
         if is_repaired:
             self.note_repaired()
-        self.inspect(rows)
-        records = [record for record in map(self.parse, rows) if record.get(self.key) not in {None, ""}]
-        return Page(window, records, pagination, _server_time(response), len(rows) - len(records))
+        return page
 
     @property
     def _named(self) -> str:
         return f"GET {urlsplit(self.url).path}"
 
     def _rows(self, data: object) -> list[Record]:
-        if self.is_single and isinstance(data, dict):
-            return [data]
         if self.is_single and isinstance(data, dict):
             return [data]
         if isinstance(data, dict) and all(key.isdecimal() for key in data):
@@ -151,13 +149,6 @@ def _is_error(envelope: Mapping[str, Any]) -> bool:
         or (isinstance(status, str) and status.lower() in _FAILED)
         or (isinstance(status, int) and status >= HTTPStatus.BAD_REQUEST)
     )
-
-
-def _announced(pagination: Pagination) -> str:
-    """Return what a list says it holds, or `""` where it may be empty."""
-    if pagination.total is not None:
-        return f"{pagination.total} records" if pagination.total else ""
-    return "more pages" if pagination.next_link or (pagination.total_pages or 0) > 1 else ""
 
 
 def _as_text(value: object) -> str:

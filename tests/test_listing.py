@@ -122,6 +122,13 @@ def test_a_list_with_a_gap_is_a_list() -> None:
         assert asking(server.url).source().read(FIRST).records == [{"id": "a"}, {"id": "b"}]
 
 
+@pytest.mark.parametrize("body", [b'{"data": {"id": "a"}}', b'{"id": "a"}'])
+def test_one_object_is_a_page_of_one(body: bytes) -> None:
+    with served(in_turn((200, body))) as server:
+        assert asking(server.url).source(is_single=True).read(SORTED).records == [ROW]
+        assert server.asked[0][0] == "/organizations/acme/runs"
+
+
 def test_rows_without_a_key_are_counted() -> None:
     rows: list[dict[str, Any]] = [{"id": "a"}, {"id": None}, {"id": ""}, {}, {"id": 0}]
     with served(in_turn((200, listed(rows)))) as server:

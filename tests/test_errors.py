@@ -163,14 +163,6 @@ def test_the_server_is_waited_for(account: Sandbox, retry_after: Callable[[Sandb
     assert "1 refused for the rate limit" in result.stderr
 
 
-def test_the_rate_limit_is_learned() -> None:
-    with Sandbox(runs=120, seed=3, behaviour=Behaviour(rate_limit=(4, 1.0), rate_window="rolling")) as sandbox:
-        result = run_tap(sandbox, page_size=12)
-        expect_complete(result, sandbox)
-        refused = [request for request in result.requests if request.status == 429]
-        assert len(refused) < len(result.requests) / 3
-
-
 # What may pass
 
 

@@ -18,6 +18,7 @@ from singer_sdk.exceptions import SingerSDKError
 
 from sandbox import Behaviour, Fault, Sandbox
 from tap_tallyfy.api import client
+from tap_tallyfy.api.retry import Retry
 from tap_tallyfy.records.contract import CONTRACT
 from tap_tallyfy.singer.writer import LineWriter
 from tap_tallyfy.streams import RunsStream
@@ -165,7 +166,7 @@ def account() -> Iterator[Sandbox]:
     """An account that is answered for with what a test makes up, and then with what it holds."""
     with pytest.MonkeyPatch.context() as patch, Sandbox(runs=12, behaviour=Behaviour(per_page_cap=5)) as sandbox:
         patch.setattr(client, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: 0.0))
-        patch.setattr(client, "MAX_TRIES", 2)
+        patch.setattr(client, "Retry", lambda: Retry(tries=2))
         yield sandbox
 
 
@@ -207,7 +208,7 @@ def sync(sandbox: Sandbox, bodies: list[bytes | None], **config: Any) -> bool:
             well = False
         finally:
             flush(tap)
-            tap.client.close()
+            tap.session.client.close()
     assert len(sandbox.requests) - before < 200
     validators: dict[str, Draft202012Validator] = {}
     stdout.seek(0)
@@ -288,9 +289,9 @@ def test_the_worst_through_the_whole_process(bodies: list[bytes]) -> None:
         sandbox.faults = [Fault("body", body) for body in bodies]
         result = run_tap(sandbox, page_size=1, concurrency=4)
     assert "Traceback" not in result.stderr
-    assert result.code in {0, 1}
-    assert len(result.errors) == result.code
-    assert all(json.loads(line)["type"] in {"SCHEMA", "RECORD", "STATE"} for line in result.lines)
+    assert result.code in {0, 75, 78}
+    assert len(result.errors) == (result.code != 0)
+    assert all(json.loads(line)["type"] in {"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION"} for line in result.lines)
 
 
 @pytest.mark.parametrize("bodies", WORST.values(), ids=WORST.keys())
@@ -343,5 +344,5 @@ def test_a_server_that_says_the_same_for_ever_does_not_keep_the_tap_for_ever(
         with suppress(SingerSDKError):
             tap.sync_all()
         flush(tap)
-    tap.client.close()
+    tap.session.client.close()
     assert 0 < answers.answered <= MOST_REQUESTS

@@ -122,6 +122,13 @@ def test_a_list_with_a_gap_is_a_list() -> None:
         assert asking(server.url).source().read(FIRST).records == [{"id": "a"}, {"id": "b"}]
 
 
+@pytest.mark.parametrize("body", [b'{"data": {"id": "a"}}', b'{"id": "a"}'])
+def test_one_object_is_a_page_of_one(body: bytes) -> None:
+    with served(in_turn((200, body))) as server:
+        assert asking(server.url).source(is_single=True).read(SORTED).records == [ROW]
+        assert server.asked[0][0] == "/organizations/acme/runs"
+
+
 def test_rows_without_a_key_are_counted() -> None:
     rows: list[dict[str, Any]] = [{"id": "a"}, {"id": None}, {"id": ""}, {}, {"id": 0}]
     with served(in_turn((200, listed(rows)))) as server:
@@ -240,7 +247,7 @@ def test_a_server_that_fails_when_it_is_to_sort_refuses_the_order(status: int, b
 def test_a_server_that_fails_at_a_list_in_one_response_refuses_that() -> None:
     with served(failing(500, b"", lambda query: "without_pagination" in query)) as server:
         with pytest.raises(UnreadableError, match="without_pagination"):
-            asking(server.url).source().read(Window(1, 100, whole=True))
+            asking(server.url).source().read(Window(1, 100, unpaginated=True))
         assert len(server.asked) == 3
 
 
@@ -306,7 +313,7 @@ def test_a_list_that_is_too_large_for_one_response_is_read_in_another_way(monkey
     monkeypatch.setattr("tap_tallyfy.api.transport.MAX_BODY", 100)
     with served(in_turn((200, b"x" * 101))) as server:
         with pytest.raises(UnreadableError):
-            asking(server.url).source().read(Window(1, 100, whole=True))
+            asking(server.url).source().read(Window(1, 100, unpaginated=True))
         assert len(server.asked) == 1
 
 
@@ -339,15 +346,15 @@ DATE = "Thu, 15 Jan 2026 10:00:00 GMT"
 @pytest.mark.parametrize(
     ("headers", "seconds", "clock"),
     [
-        ({"Date": DATE}, 0.0, "2026-01-15T10:00:00.000Z"),
-        ({"Date": DATE}, 1.2, "2026-01-15T09:59:58.000Z"),
-        ({"Date": "Thu, 15 Jan 2026 10:00:00 -0000"}, 0.0, "2026-01-15T10:00:00.000Z"),
-        ({"Date": "Thu, 15 Jan 2026 12:00:00 +0200"}, 0.0, "2026-01-15T10:00:00.000Z"),
+        ({"Date": DATE}, 0.0, 1768471200),
+        ({"Date": DATE}, 1.2, 1768471198),
+        ({"Date": "Thu, 15 Jan 2026 10:00:00 -0000"}, 0.0, 1768471200),
+        ({"Date": "Thu, 15 Jan 2026 12:00:00 +0200"}, 0.0, 1768471200),
         ({"Date": "now"}, 0.0, None),
         ({}, 0.0, None),
     ],
 )
-def test_the_clock_of_the_server_is_noted(headers: dict[str, str], seconds: float, clock: str | None) -> None:
+def test_the_clock_of_the_server_is_noted(headers: dict[str, str], seconds: float, clock: float | None) -> None:
     endpoint = asking("http://127.0.0.1").endpoint()
     page = endpoint.page(FIRST, Response(200, headers, listed([ROW]), "/runs", seconds=seconds))
     assert page.server_time == clock

@@ -104,9 +104,13 @@ class Endpoint:
                 response.status,
             )
         rows = self._rows(envelope if self.is_single and "data" not in envelope else envelope.get("data"))
-        pagination = Pagination.read(envelope.get("meta"))
-        # LIVE: an empty page of a list that is not has not been seen of the API, only of servers of its kind.
-        if not rows and window.page == 1 and self.trust_totals and (announced := _announced(pagination)):
+        self.inspect(rows)
+        records = [record for record in map(self.parse, rows) if record.get(self.key) not in (None, "")]
+        keyless, pagination = len(rows) - len(records), Pagination.read(envelope.get("meta"))
+        page = Page(window, records, pagination, _server_time(response), keyless, self.trust_totals)
+        # LIVE: nobody has seen the API do so, only servers of its kind.
+        if window.page == 1 and page.lacks_rows:
+            announced = "more pages" if page.total is None else f"{page.total} records"
             raise PassingError(
                 f"{self._named} announced {announced}, but its first page shows none: the API failed; if the token may"
                 " see none of them, set 'trust_totals' to false.",
@@ -114,9 +118,7 @@ class Endpoint:
             )
         if is_repaired:
             self.note_repaired()
-        self.inspect(rows)
-        records = [record for record in map(self.parse, rows) if record.get(self.key) not in {None, ""}]
-        return Page(window, records, pagination, _server_time(response), len(rows) - len(records))
+        return page
 
     @property
     def _named(self) -> str:
@@ -147,13 +149,6 @@ def _is_error(envelope: Mapping[str, Any]) -> bool:
         or (isinstance(status, str) and status.lower() in _FAILED)
         or (isinstance(status, int) and status >= HTTPStatus.BAD_REQUEST)
     )
-
-
-def _announced(pagination: Pagination) -> str:
-    """Return what a list says it holds, or `""` where it may be empty."""
-    if pagination.total is not None:
-        return f"{pagination.total} records" if pagination.total else ""
-    return "more pages" if pagination.next_link or (pagination.total_pages or 0) > 1 else ""
 
 
 def _as_text(value: object) -> str:

@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from tap_tallyfy import command, settings
 from tap_tallyfy.api.client import Client
-from tap_tallyfy.api.errors import APIError, LoginError
+from tap_tallyfy.api.errors import APIError
 from tap_tallyfy.api.secrets import Secrets, hide_in_log
 from tap_tallyfy.singer.list_reading import ListReading
 from tap_tallyfy.singer.list_stream import ListStream
@@ -163,9 +163,8 @@ class TapTallyfy(Tap):
         for stream in self.streams.values():
             if isinstance(stream, ListStream):
                 try:
-                    ListReading(stream, stream.load_bookmark()).sample()
-                except LoginError:
-                    raise
+                    with self.session.booked_on(stream.name):
+                        ListReading(stream, stream.load_bookmark()).sample()
                 except APIError as error:
                     failed[stream.name] = error
                     self.session.fail(stream.name, error)
@@ -222,7 +221,7 @@ class TapTallyfy(Tap):
                 parse_env_config=config.parse_env,
             )
             if report:
-                report.session = tap.session
+                report.session, report.hidden = tap.session, tap.session.client.secrets.hidden
 
             def stop(number: int, _frame: FrameType | None) -> None:
                 tap.logger.error("Stopped by %s; the bookmark stays where it was.", signal.Signals(number).name)

@@ -124,7 +124,7 @@ class ListReading:
             return
         for each in expand(record, self._parser, self.misfits):
             key, version = each.get(self._key), hash(msgspec.json.encode(each))
-            if not key:
+            if key in {None, ""}:
                 self._keyless_inside += 1
             elif self._latest.get(key) != version:  # a server may list those inside of others by themselves as well
                 self._latest[key] = version

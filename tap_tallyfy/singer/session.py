@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from singer_sdk.exceptions import FatalSyncError
 
-from tap_tallyfy.api.errors import ListFailedError, LoginError
+from tap_tallyfy.api.errors import ListFailedError, LoginError, NetworkSettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from singer_sdk.singerlib.messages import Message
 
     from tap_tallyfy.api.client import Client
-    from tap_tallyfy.singer.progress import Progress
+    from tap_tallyfy.singer.progress import Cost, Progress
 
 #: Some loaders keep versions in 32 bits.
 _LARGEST_VERSION: Final = 2**31 - 1
@@ -90,15 +91,25 @@ class Session:
         self.sync = Sync(_next_version([self.sync.version]))
         self.progress.costs.clear()
 
+    @contextmanager
+    def booked_on(self, name: str) -> Iterator[Cost]:
+        """Book what is spent inside on a stream, in the summary and in the SDK's metrics."""
+        try:
+            with self.progress.booked_on(name) as cost:
+                yield cost
+        finally:
+            self.client.log_request_count(name)
+
     def fail(self, name: str, error: Exception) -> None:
         """Note that a list has failed, so that the others go on.
 
         Raises:
             LoginError: If the token is refused: it is for every list.
+            NetworkSettingsError: If the environment lets no request through.
             ListFailedError: If no list has answered yet, and this is not the first one to fail for want of an answer.
         """
         failures = self.sync.failures
-        if isinstance(error, LoginError):
+        if isinstance(error, (LoginError, NetworkSettingsError)):
             raise error
         unanswered = [why for why in failures.values() if isinstance(why, ListFailedError)]
         if isinstance(error, ListFailedError) and not self.client.has_answered and len(unanswered) >= _UNANSWERED:

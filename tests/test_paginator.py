@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from sandbox import Behaviour, Sandbox
+from sandbox.behaviour import KINDS, SERVERS
 from tap_tallyfy.reading.page import Page, Pagination, UnreadableError, Window
 from tap_tallyfy.reading.paginator import ListPaginator, Order
-from tests.tap import run_tap
+from tests.tap import Result, run_tap
 
 ORDER = Order("-created_at", "created_at")
 NEXT = {"next": "https://elsewhere.invalid/runs?page=2"}
@@ -352,11 +354,56 @@ def test_a_whole_list_is_read(behaviour: Behaviour, page_size: int) -> None:
         assert len(result.records) == len(result.ids)
 
 
+def is_complete(result: Result, sandbox: Sandbox) -> bool:
+    """Whether all was read and said to be; what was not has to be said."""
+    assert (result.code == 0) is (result.ids == sandbox.runs.keys()), result.stderr
+    return result.code == 0
+
+
+@pytest.mark.parametrize("meta", ["right", "total_only", "absent"])
+@pytest.mark.parametrize("sizes", sorted(KINDS["sizes"]))
+def test_pages_of_another_size_than_asked_for_lose_nothing(sizes: str, meta: str) -> None:
+    behaviour = Behaviour(sizes=sizes, meta=meta, without_pagination=False)
+    with Sandbox(runs=260, seed=4, behaviour=behaviour) as sandbox:
+        assert is_complete(run_tap(sandbox), sandbox) or sizes.startswith(("third", "random"))
+
+
 @pytest.mark.parametrize("page_size", [10, 100])
-def test_a_total_that_is_too_high_is_an_error(page_size: int) -> None:
+def test_a_total_that_is_too_high_is_an_error_unless_totals_are_not_trusted(page_size: int) -> None:
     with Sandbox(runs=190, seed=4, behaviour=Behaviour(total="high")) as sandbox:
         result = run_tap(sandbox, page_size=page_size)
         assert result.code != 0
         assert "set 'trust_totals' to false" in result.stderr
-        assert "no rows from" in result.stderr or "counts at least" in result.stderr
         assert not [message for message in result.messages if message["type"] == "ACTIVATE_VERSION"]
+        result = run_tap(sandbox, page_size=page_size, trust_totals=False)
+        assert is_complete(result, sandbox)
+        assert "the API counts more records of 'runs' than it shows" in result.stderr
+        assert not [message for message in result.messages if message["type"] == "ACTIVATE_VERSION"]
+
+
+def test_rows_that_are_counted_and_never_shown_are_an_error_with_both_numbers() -> None:
+    with Sandbox(runs=400, seed=4, behaviour=Behaviour(most_rows=200, without_pagination=False)) as sandbox:
+        result = run_tap(sandbox)
+        (error,) = result.errors
+        assert result.code != 0
+        assert re.search(r"counts at least \d+ records there and shows \d+\. .*'trust_totals'", error)
+
+
+@pytest.mark.parametrize("first_page", ["empty", "error_true"])
+def test_a_first_page_without_its_rows_is_no_empty_list(first_page: str) -> None:
+    with Sandbox(runs=30, seed=4, behaviour=Behaviour(first_page=first_page)) as sandbox:
+        assert not is_complete(run_tap(sandbox), sandbox)
+
+
+def test_a_list_that_ignores_paging_is_one_page() -> None:
+    with Sandbox(runs=30, seed=4, behaviour=Behaviour(**SERVERS["paging is ignored"])) as sandbox:
+        assert is_complete(run_tap(sandbox), sandbox)
+        # The list of archived processes is asked for too, by up to three filters.
+        assert len(sandbox.requests) <= 12
+
+
+def test_made_up_rows_without_end_are_an_error() -> None:
+    with Sandbox(runs=200, seed=4, behaviour=Behaviour(**SERVERS["made-up rows without end"])) as sandbox:
+        result = run_tap(sandbox)
+        assert result.code != 0
+        assert "more than twice" in result.stderr

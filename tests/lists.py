@@ -45,8 +45,8 @@ _OBJECTS = ("progress", "whole_progress", "custom_fields", "taskdata")
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
 _FIELD = (
     "id", "alias", "label", "field_type", "guidance", "position", "required", "options", "columns", "created_at",
-    "last_updated", "field_validation", "default_value", "default_value_enabled", "replaced_default_value", "collect_time",
-    "use_wysiwyg_editor",
+    "last_updated", "field_validation", "default_value", "default_value_enabled", "replaced_default_value",
+    "collect_time", "use_wysiwyg_editor",
 )  # fmt: skip
 
 
@@ -79,9 +79,13 @@ def records_of(sandbox: Sandbox, name: str) -> Iterable[Row]:
     return sandbox.records(PATHS.get(name, name)).values()
 
 
+#: What some servers send that is kept as sent too: old values that are no single ones, members in place of their IDs.
+_KEPT = {"activity_feed": {"old_value"}, "tasks": {"owners"}}
+
+
 def has_no_misfit(name: str, extra: Any) -> bool:
-    """Whether all values of a record had a column; of the feed, old values that are no single ones have none."""
-    return extra is None or (name == "activity_feed" and extra.keys() == {"old_value"})
+    """Whether all values of a record had a column."""
+    return extra is None or extra.keys() == _KEPT.get(name)
 
 
 def by_key(name: str, rows: Iterable[Row]) -> dict[Key, Row]:
@@ -116,7 +120,8 @@ def _row(name: str, record: Row) -> Row:
     row |= {field: {} for field in (*_OBJECTS, *(["prerun"] if name == "runs" else [])) if row.get(field) == []}
     match name:
         case "tasks":
-            owners = without(row["owners"], "taskUrls")
+            users = [user["id"] if isinstance(user, dict) else user for user in row["owners"]["users"]]
+            owners = {**without(row["owners"], "taskUrls"), "users": users}
             return {**without(row, "webhook"), "owners": owners, "taskdata": _without_addresses(row["taskdata"])}
         case "checklists":
             return without(row, "webhook")

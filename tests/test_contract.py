@@ -416,6 +416,7 @@ def test_a_record_needs_its_key_only_and_a_page_no_pagination(path: str) -> None
 
 def test_every_form_of_no_links_fits() -> None:
     page = json.loads(SAMPLE)
+    links: Any
     for links in ({}, [], None):
         page["meta"]["pagination"] |= {"links": links}
         list_validator().validate(page)

@@ -21,10 +21,9 @@ RUNS, TASKS, GUESTS, FEED = (
     f"/organizations/{{org_id}}/{name}" for name in ("runs", "tasks", "guests", "activity-feeds")
 )
 #: Names that are credentials in any object, and those that are where one of others is there too.
-ALWAYS = {"taskUrls", "webhook", "guest_link"}
+ALWAYS = {"taskUrls", "webhook", "guest_link", "guest_code"}
 BESIDE = {
     "link": {"email"},
-    "guest_code": {"email"},
     "code": {"email"},
     "guest_id": {"object_type", "user_id", "email"},
 }
@@ -45,6 +44,7 @@ def credentials(value: Any, *, of_guests: bool = False, in_file: bool = False) -
         return 0
     in_file = in_file or bool(FILE_MARKS & value.keys()) or {"url", "source"} <= value.keys()
     found = [name for name in value if name in ALWAYS or BESIDE.get(name, set()) & value.keys()]
+    found += [name for name in value if name == "guest_id" and not isinstance(value[name], int)]
     found += OF_A_GUEST & value.keys() if of_guests else []
     found += {"url", "link", "full_url"} & value.keys() if in_file else []
     return len(found) + sum(
@@ -76,6 +76,12 @@ FILE = {"id": 1, "filename": "a.pdf", "version": 2, "subject": {"id": "t", "type
         ({"email": "a@b.c", "guest_code": CODE, "code": CODE}, {"email": "a@b.c"}),
         ({"guest_id": CODE, "object_type": "run"}, {"object_type": "run"}),
         ({"guest_id": CODE, "user_id": None}, {"user_id": None}),
+        ({"guest_id": 7, "user_id": None}, {"user_id": None}),
+        (
+            {"guest_watchers": [{"id": 1, "guest_id": CODE}, {"id": 2, "guest_id": 7}]},
+            {"guest_watchers": [{"id": 1}, {"id": 2, "guest_id": 7}]},
+        ),
+        ({"id": 1, "guest_code": CODE}, {"id": 1}),
         ({"email": "a", "x": {"email": "b", "link": SECRET}}, {"email": "a", "x": {"email": "b"}}),
         # guests
         ({"guests": [{"id": CODE, "name": "a"}, "b@c.d"]}, {"guests": [{"name": "a"}, "b@c.d"]}),
@@ -105,6 +111,10 @@ FILE = {"id": 1, "filename": "a.pdf", "version": 2, "subject": {"id": "t", "type
         ({"uploaded_at": None, "public_link": SECRET}, {"uploaded_at": None}),
         ({"url": "uploads/a", "source": "local", "src": SECRET, "name": "a"}, {"source": "local", "name": "a"}),
         ({"filename": None, "url": SECRET}, {"filename": None}),
+        (
+            {"assets": {"data": [{"id": 1, "title": "a", "src": SECRET}]}},
+            {"assets": {"data": [{"id": 1, "title": "a"}]}},
+        ),
         # an answer to a field of type file or image
         (
             {"field_type": "file", "value": {"id": 1, "name": "a", "src": SECRET}},

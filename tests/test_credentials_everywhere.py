@@ -99,6 +99,6 @@ def test_no_credential_is_put_out(sandbox: Sandbox, run: str) -> None:
 def test_no_credential_is_put_out_where_a_list_may_not_be_read(sandbox: Sandbox) -> None:
     sandbox.behaviour = Behaviour(forbidden=frozenset({"users"}))
     result = sync(sandbox, env=DEBUG)
-    assert result.code == 1
+    assert result.code == 77
     assert emitted(result)["guests"]
     assert {word for word in (*sandbox.credentials, sandbox.access_token) if word in result.everything} == set()

@@ -1,5 +1,7 @@
 """Says where records depart from the contract, by place and type, never by value."""
 
+# LIVE: the contract was written without a live account; goes once it has been held against one.
+
 from __future__ import annotations
 
 from functools import cache

@@ -52,6 +52,7 @@ def form_fields(checklist: Record, misfits: set[Misfit]) -> Iterator[Record]:
 
 def _answers(record: Record, name: str, misfits: set[Misfit]) -> Iterable[tuple[object, object]]:
     """Return the ID and the answer of each field of a form: an object by ID, or in old servers an array of fields."""
+    # LIVE: an array of fields is known from an old client alone; goes if a live form is an object.
     form = nested_value(record, name)
     if isinstance(form, dict):
         return form.items()
@@ -65,6 +66,8 @@ def _answers(record: Record, name: str, misfits: set[Misfit]) -> Iterable[tuple[
 
 def _columns(sent: object) -> Record:
     """Return an answer as the two columns of a row: as a person would write it down, and whole."""
+    if isinstance(sent, str):
+        return {"value": sent or None, "value_json": json_text(sent) if sent else None}
     answer = _with_lists(_without_field(sent))
     if answer in _EMPTY:
         return {"value": None, "value_json": None}
@@ -75,6 +78,7 @@ def _without_field(answer: object) -> object:
     """Return the answer that is inside a field; a choice has an ID and a value as well, but also a text."""
     if not isinstance(answer, dict):
         return answer
+    # LIVE: sources disagree on where an answer is; goes if live answers never come inside of their field.
     is_field = "value" in answer and "text" not in answer and not answer.keys().isdisjoint({"id", "field_type"})
     return _answer_of(answer) if is_field or "field_value" in answer else answer
 
@@ -103,7 +107,7 @@ def _text(answer: object) -> str | None:
     """Return an answer as a person would write it down, or None for a table and for what nobody knows."""
     answer = inside(answer)
     while isinstance(answer, dict) and "value" in answer and answer.keys() <= {"label", "value"}:
-        answer = answer["value"]  # some servers keep a mistyped answer like this
+        answer = answer["value"]  # LIVE: how a mistyped answer is said to be kept; goes if none is found
     if isinstance(answer, list):
         return _list_text(answer)
     if not isinstance(answer, dict):

@@ -26,6 +26,7 @@ _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
 #: The largest and the smallest integer that fit a column of any target.
 _LARGEST: Final = 2**63 - 1
 _SMALLEST: Final = -(2**63)
+# LIVE: sources show members and groups as IDs and as objects; goes if a live account shows IDs alone.
 #: Where an object that stands for an ID has the ID; a guest's is removed before, and its address is left.
 _IDS: Final = ("id", "group_id", "user_id", "email")
 _is_usual: Final = USUAL_DATE_TIME.fullmatch
@@ -234,6 +235,7 @@ def _anything(item: object) -> object:
 
 
 def _item_object(convert: Convert, text_as: str | None, item: object) -> object:
+    # LIVE: no source rules plain texts out among options and columns; goes if a live template has objects alone.
     if text_as and isinstance(item, (str, int, Decimal)):
         return {text_as: item}
     if item is None:

@@ -52,6 +52,7 @@ class RecordParser:
             convert = converter(schema)
             assert convert is not None, name  # noqa: S101 - the contract's columns have one type each
             right_as_is = types_right_as_is(convert)
+            # LIVE: sources show single values and arrays of one; goes for each that a live account shows alone.
             if name in arrays_of_one:
                 convert = partial(_alone, convert, {} if "object" in schema["type"] else None)
             if name in wrapped:
@@ -59,6 +60,7 @@ class RecordParser:
                 right_as_is = right_as_is - {dict}
             self._convert[name] = convert
             self._right_as_is[name] = right_as_is
+        # LIVE: sources disagree on some names; goes for each whose name a live account shows.
         for second, name in self._second_names.items():
             self._convert[second], self._right_as_is[second] = self._convert[name], self._right_as_is[name]
 

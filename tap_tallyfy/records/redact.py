@@ -5,11 +5,11 @@ These are all the rules; `redact` applies them to a record of a list, and to eac
 1. The properties that the contract marks as credentials, in a record of that kind.
 2. `_ALWAYS`: names that are credentials in any object.
 3. `_BESIDE`: names that are credentials in an object that has certain other fields as well.
-4. `_OF_GUEST`: what a guest must not show, whose ID may be the code that lets one in. A guest is an object under one of
-   the names in `_GUESTS`, or a record of the list of guests. The ID of a comment's author is that of a guest if the
-   comment says so, and is kept if it is a number.
+4. `_OF_GUEST`: fields of a guest, whose ID may be the code that lets one in. A guest is an object under one of the
+   names in `_GUESTS`, or a record of the list of guests. Elsewhere `guest_id` is kept if it is a number, and so is the
+   ID of the author of a comment that a guest wrote.
 5. A file shows no address at all, whatever the name of the field. A file is an object that has one of `_FILE_MARKS`, or
-   `url` beside `source`, and each object in the answer to a form field of type file or image.
+   `url` beside `source`, each object under `assets`, and each one in the answer to a form field of type file or image.
 6. `_TOLD_OF`: an entry of the activity feed does not tell which guest it is about, nor what a credential was before.
 """
 
@@ -27,18 +27,19 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
-_ALWAYS: Final = frozenset({"taskUrls", "webhook", "guest_link"})
+_ALWAYS: Final = frozenset({"taskUrls", "webhook", "guest_link", "guest_code"})
 _BESIDE: Final[Mapping[str, frozenset[str]]] = {
     "link": frozenset({"email"}),
-    "guest_code": frozenset({"email"}),
     "code": frozenset({"email"}),
     "guest_id": frozenset({"email", "object_type", "user_id"}),
 }
-_OF_GUEST: Final = frozenset({"id", "link", "code", "guest_code", "guest_id"})
+_OF_GUEST: Final = frozenset({"id", "link", "code", "guest_id"})
+_NUMBER_OR_CODE: Final = frozenset({"guest_id", "author_id"})
 _GUESTS: Final = frozenset({"guests", "guest", "completer_guest"})
 #: Where a guest keeps a part of itself; sources differ on what is in it.
 _PARTS_OF_GUEST: Final = frozenset({"data", "details"})
 _FILE_MARKS: Final = frozenset({"filename", "full_url", "uploaded_from", "uploaded_at"})
+_FILES: Final = "assets"
 _FILE_TYPES: Final = frozenset({"file", "image"})
 #: How the names of a file's addresses end, which may lack a scheme.
 _ADDRESS_ENDINGS: Final = ("url", "link", "href")
@@ -67,7 +68,7 @@ _TOLD_OF: Final[Mapping[str, tuple[str, ...]]] = {
 _PLAIN: Final = 0
 _GUEST: Final = 1
 _FILE: Final = 2
-_FILE_ANSWER: Final = 4  # an object in it is a file, a text is not
+_FILES_OR_TEXTS: Final = 4  # each object in it is a file, a text is none
 _NESTED: Final = (dict, list)
 
 
@@ -119,6 +120,8 @@ def _redact_nested(value: dict[str, Any] | list[Any], state: int) -> None:
 
 def _state_of(name: str, state: int) -> int:
     """Return what is under a name of an object of some state."""
+    if name == _FILES:
+        state |= _FILES_OR_TEXTS
     # PHP may write a list of guests as an object with numbers as keys.
     if name in _GUESTS or (state & _GUEST and (name in _PARTS_OF_GUEST or name.isdecimal())):
         return state | _GUEST
@@ -127,14 +130,14 @@ def _state_of(name: str, state: int) -> int:
 
 def _redact_object(value: Record, state: int) -> int:
     """Remove what an object itself must not show, and return what it is."""
-    if state & _FILE_ANSWER or not _FILE_MARKS.isdisjoint(value) or ("url" in value and "source" in value):
+    if state & _FILES_OR_TEXTS or not _FILE_MARKS.isdisjoint(value) or ("url" in value and "source" in value):
         state |= _FILE
     hidden = [name for name in value if _is_hidden(name, value, state)]
     for name in hidden:
         del value[name]
     _redact_answers(value)
     is_file_field = str(value.get("field_type")).lower() in _FILE_TYPES
-    return state | _FILE_ANSWER if is_file_field else state
+    return state | _FILES_OR_TEXTS if is_file_field else state
 
 
 def _is_hidden(name: str, value: Record, state: int) -> bool:
@@ -142,8 +145,8 @@ def _is_hidden(name: str, value: Record, state: int) -> bool:
         return True
     if state & _GUEST and name in _OF_GUEST:
         return True
-    if name == "author_id" and type(value[name]) is not int:
-        return "guest" in str(value.get("author_type")).lower()
+    if name in _NUMBER_OR_CODE and type(value[name]) is not int:
+        return name == "guest_id" or "guest" in str(value.get("author_type")).lower()
     if state & _FILE:
         return name.lower().endswith(_ADDRESS_ENDINGS) or _is_address(name) or _is_address(value[name])
     return False
@@ -161,7 +164,7 @@ def _redact_answers(record: Record) -> None:
                 for answers in map(record.get, _ANSWERS):
                     answer = answers.get(str(field.get("id"))) if isinstance(answers, dict) else None
                     if isinstance(answer, _NESTED):
-                        _redact_nested(answer, _FILE_ANSWER)
+                        _redact_nested(answer, _FILES_OR_TEXTS)
 
 
 def _redact_entry(entry: Record) -> None:

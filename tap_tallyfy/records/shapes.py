@@ -23,6 +23,7 @@ def json_type(value: object) -> str:
 
 def inside(value: Any) -> Any:  # noqa: ANN401 - any JSON
     """Return what is inside `{"data": ...}`, as related data may arrive at any depth."""
+    # LIVE: one page of the vendor's shows related data bare; goes if a live account wraps all of it.
     is_wrapped = isinstance(value, dict) and "data" in value and value.keys() <= {"data", "meta"}
     return value["data"] if is_wrapped else value
 

@@ -77,7 +77,8 @@ def settings_table(*, lists: bool) -> str:
 def stream_table() -> str:
     rows = ["| Stream | From | Key | Replication |", "|---|---|---|---|"]
     for entry in catalog():
-        name, key = entry["tap_stream_id"], ", ".join(f"`{field}`" for field in entry["key_properties"][1:])
+        name = entry["tap_stream_id"]
+        key = ", ".join(f"`{field}`" for field in entry["key_properties"][1:] or entry["key_properties"])
         method = str(entry["replication_method"]).lower().replace("_", " ")
         replication = f"{method}, by `{entry['replication_key']}`" if "replication_key" in entry else method
         rows.append(f"| `{name}` | {origins()[name]} | {key} | {replication} |")
@@ -128,8 +129,8 @@ def choices() -> str:
 
 
 def settings_of(stream: str) -> Iterable[str]:
-    properties: dict[str, Any] = TapTallyfy.config_jsonschema["properties"][stream]["properties"]
-    return properties.keys()
+    described: dict[str, Any] = TapTallyfy.config_jsonschema["properties"].get(stream, {})
+    return described.get("properties", {}).keys()
 
 
 def record() -> str:

@@ -347,20 +347,23 @@ def _read(described: Mapping[str, Any], text: str | None) -> Any:  # noqa: ANN40
 
 @contextmanager
 def json_file(option: str, name: str) -> Iterator[None]:
-    """Name a file of the command line if what is done with it shows that it holds no JSON object.
+    """Name a file of the command line if it cannot be read, or turns out to hold no JSON object.
 
     Args:
         option: The option that the file is given with, such as `--config`.
         name: The name of the file as given.
 
     Raises:
-        ConfigValidationError: If the file holds no JSON object.
+        ConfigValidationError: If the file cannot be read, or holds no JSON object.
     """
     try:
         yield
     except (ValueError, TypeError, RuntimeError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         sentence = f"The file given with {option}, '{name}', holds no JSON object: {reason}"
+        raise ConfigValidationError(sentence, errors=[sentence]) from error
+    except OSError as error:
+        sentence = f"The file given with {option}, '{name}', cannot be read: {error.strerror or 'it is not there'}."
         raise ConfigValidationError(sentence, errors=[sentence]) from error
 
 

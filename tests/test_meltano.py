@@ -134,11 +134,14 @@ def setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
         "label": title,
         "description": schema["description"],
         "sensitive": schema.get("secret"),
-        "options": [
-            {"label": value.replace("-", " ").capitalize(), "value": value} for value in schema.get("enum", ())
-        ],
+        "options": [{"label": value.replace("-", " ").capitalize(), "value": value} for value in choices(schema)],
     }
     return {key: value for key, value in described.items() if value not in (None, [])}
+
+
+def choices(schema: dict[str, Any]) -> list[str]:
+    """The texts that a setting may be; Meltano would not take a variable for one of several numbers."""
+    return [] if schema.get("type") == "integer" else schema.get("enum", [])
 
 
 def of_runs(sandbox: Sandbox) -> list[Request]:
@@ -170,7 +173,7 @@ def test_the_plugin_file_says_the_same_as_the_tap() -> None:
     for name, each in declared.items():
         assert each["description"] == said[name]["description"], name
         assert each.get("value") == said[name].get("default"), name
-        assert [option["value"] for option in each.get("options", ())] == said[name].get("enum", []), name
+        assert [option["value"] for option in each.get("options", ())] == choices(said[name]), name
     assert {name for name, each in declared.items() if each.get("sensitive")} == {
         name for name, schema in said.items() if schema.get("secret")
     }
@@ -247,7 +250,7 @@ def test_the_cron_line_of_the_readme_syncs_unless_a_sync_is_busy(project: Projec
 
 
 def kind(schema: dict[str, Any]) -> str:
-    if "enum" in schema:
+    if choices(schema):
         return "options"
     if schema.get("format") == "date-time":
         return "date_iso8601"

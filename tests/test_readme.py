@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 import os
 import re
@@ -52,7 +53,7 @@ def about() -> tuple[str, ...]:
 def paths() -> dict[str, str]:
     """The path of each stream's list."""
     tap = TapTallyfy(config={}, validate_config=False)
-    return {stream.name: stream.path or "" for stream in tap.discover_streams() if isinstance(stream, ListStream)}
+    return {stream.name: stream.contract_key for stream in tap.discover_streams() if isinstance(stream, ListStream)}
 
 
 @cache
@@ -76,7 +77,8 @@ def settings_table(*, lists: bool) -> str:
 def stream_table() -> str:
     rows = ["| Stream | From | Key | Replication |", "|---|---|---|---|"]
     for entry in catalog():
-        name, key = entry["tap_stream_id"], ", ".join(f"`{field}`" for field in entry["key_properties"][1:])
+        name = entry["tap_stream_id"]
+        key = ", ".join(f"`{field}`" for field in entry["key_properties"][1:] or entry["key_properties"])
         method = str(entry["replication_method"]).lower().replace("_", " ")
         replication = f"{method}, by `{entry['replication_key']}`" if "replication_key" in entry else method
         rows.append(f"| `{name}` | {origins()[name]} | {key} | {replication} |")
@@ -87,7 +89,7 @@ def stream_table() -> str:
 def origins() -> dict[str, str]:
     """Where each stream comes from."""
     tap = TapTallyfy(config={}, validate_config=False)
-    heads = {stream.name: stream.family.head.name for stream in tap.discover_streams()}
+    heads = {stream.name: stream.shared.parent.name for stream in tap.discover_streams()}
     return {name: f"`GET {paths()[name]}`" if name == head else f"read with `{head}`" for name, head in heads.items()}
 
 
@@ -127,8 +129,8 @@ def choices() -> str:
 
 
 def settings_of(stream: str) -> Iterable[str]:
-    properties: dict[str, Any] = TapTallyfy.config_jsonschema["properties"][stream]["properties"]
-    return properties.keys()
+    described: dict[str, Any] = TapTallyfy.config_jsonschema["properties"].get(stream, {})
+    return described.get("properties", {}).keys()
 
 
 def record() -> str:
@@ -140,7 +142,7 @@ def record() -> str:
     return f"```json\n{json.dumps(chosen, indent=1, ensure_ascii=False)}\n```"
 
 
-ANSWER_FIELDS = {"org_id", "run_id", "field_id", "checklist_id", "value", "value_json", "last_updated"}
+ANSWER_FIELDS = {"org_id", "run_id", "field_id", "checklist_id", "value", "value_json", "last_updated", "_extra"}
 TABLES: dict[tuple[Path, str], Callable[[], str]] = {
     (README, "streams"): stream_table,
     (DOCS["streams"], "record"): record,
@@ -315,27 +317,37 @@ def test_the_sandbox_is_an_account_in_the_lines_of_the_readme(tmp_path: Path) ->
 
 
 def sentences() -> Iterator[str]:
-    """Everything the tap may say when something is unusual, with `…` for what differs from time to time."""
-    for file in SOURCE:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    """The sentences that the tap may log or end with, with `…` for what differs from time to time."""
+    for tree in trees():
+        for node in ast.walk(tree):
             for said in spoken(node):
                 if (text := template(said)).strip("…%s: "):
                     yield text
 
 
+def texts() -> Iterator[str]:
+    """All texts in the code, the parts of sentences among them; with `…` for what differs from time to time."""
+    for tree in trees():
+        yield from filter(None, (template(node) for node in ast.walk(tree) if isinstance(node, ast.expr)))
+
+
+def trees() -> Iterator[ast.Module]:
+    return (ast.parse(file.read_text(encoding="utf-8")) for file in SOURCE)
+
+
 def spoken(node: ast.AST) -> list[ast.expr]:
     """The expressions of a syntax node that people come to read."""
-    if isinstance(node, ast.Assign):
-        inside = [inner for target in node.targets for inner in ast.walk(target)]
-        names = {getattr(inner, "id", getattr(inner, "attr", None)) for inner in inside}
-        return [node.value] if names & {"msg", "sentence", "why"} else []
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        return node.args[:1] if node.func.attr in {"warning", "error"} else []
-    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-        return node.exc.args[:1]
-    if isinstance(node, ast.FunctionDef) and node.name in {"explain", "cause"}:
-        return [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return) and inner.value]
-    return [node.value] if isinstance(node, ast.Yield) and node.value else []
+    match node:
+        case ast.Call(func=ast.Attribute(attr="warning" | "error" | "critical"), args=[text, *_]):
+            return [text]
+        case ast.Raise(exc=ast.Call() as made) | ast.Return(value=ast.Call() as made) if made.args:
+            name = getattr(made.func, "id", "")
+            return made.args[:1] if name.endswith("Error") and not hasattr(builtins, name) else []
+        case ast.Yield(value=ast.expr() as text):
+            return [text]
+        case ast.Assign(targets=[ast.Name(id="msg" | "sentence" | "why")], value=text):
+            return [text]
+    return []
 
 
 def template(node: ast.expr) -> str:
@@ -352,15 +364,15 @@ def explained() -> list[str]:
 
 
 def test_every_sentence_that_is_explained_can_be_said() -> None:
-    said = list(sentences())
+    said = list(texts())
     rows = explained()
     assert len(rows) > 30
-    assert [row for row in rows if not any(row in sentence for sentence in said)] == []
+    assert [row for row in rows if not any(row in text for text in said)] == []
 
 
 def test_every_sentence_that_can_be_said_is_explained() -> None:
     rows = explained()
-    assert [sentence for sentence in sentences() if not any(row in sentence for row in rows)] == []
+    assert sorted({sentence for sentence in sentences() if not any(row in sentence for row in rows)}) == []
 
 
 def test_examples_of_settings_are_valid() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sandbox import people, templates
+from sandbox import labels, people, templates
 from sandbox.data import MEMBERS, stamp
 from sandbox.feed import Event, actor_of, commented, entry, history, task_completed
 from sandbox.follow import changed_task, follow
@@ -84,8 +84,8 @@ class Account:
                 "users": lambda: Collection(people.users(), runs.lock),
                 "guests": lambda: Collection(people.guests(), runs.lock),
                 "groups": lambda: Collection(people.groups(), runs.lock),
-                "tags": lambda: Collection(people.tags(), runs.lock),
-                "folders": lambda: Collection(people.folders(), runs.lock),
+                "tags": lambda: Collection(labels.tags(), runs.lock),
+                "folders": lambda: Collection(labels.folders(), runs.lock),
                 FEED: self._make_feed,
             },
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sandbox.data import DAY, END, FOLDERS, GROUPS, MEMBERS, TEMPLATES, stamp
-from sandbox.people import CHECKLIST_FOLDERS, GUESTS, OWN_TAGS
+from sandbox.labels import CHECKLIST_FOLDERS, OWN_TAGS
+from sandbox.people import GUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.answers import answers
 from sandbox.data import AS_OF, DAY, MEMBERS, TEMPLATES, stamp
+from sandbox.labels import OWN_TAGS
 from sandbox.made import made_id, webhook
-from sandbox.people import GUESTS, OVERLOADED_MEMBERS, OWN_TAGS, SLOW_MEMBERS, guest_token
+from sandbox.people import GUESTS, OVERLOADED_MEMBERS, SLOW_MEMBERS, guest_token
 from sandbox.store import Record
 from sandbox.templates import STEP_OF, STEPS, Step
 from sandbox.ways import in_order, progress_of, sent_back, steps_of, to_do

@@ -9,8 +9,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from sandbox.data import AS_OF, CHANGED, DAY, MEMBERS, PLANS, TEMPLATES, Template, stamp
+from sandbox.labels import CHECKLIST_FOLDERS, OWN_TAGS
 from sandbox.made import made_id, webhook
-from sandbox.people import CHECKLIST_FOLDERS, OWN_TAGS
 from sandbox.store import Record
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from referencing.jsonschema import DRAFT202012
 from sandbox import KINDS, Behaviour, Sandbox
 from sandbox.behaviour import TASK_CHANGES, TASK_SERVERS
 from sandbox.data import AS_OF, TEMPLATES
+from sandbox.labels import TAG_TITLES
 from sandbox.lists import LISTS, key_of
-from sandbox.people import GUESTS, OVERLOADED_MEMBERS, TAG_TITLES, guest_token
+from sandbox.people import GUESTS, OVERLOADED_MEMBERS, guest_token
 from sandbox.templates import BOTTLENECK, FIELD_TYPES
 from sandbox.workdays import HOLIDAYS
 

@@ -12,7 +12,6 @@ from sandbox.store import Record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_END = int(END.timestamp())
 _MORE_TAGS = ("Renewal", "Audit", "from: Customer Onboarding", "step: Contract", "task: Review", "Q1", "Q2", "Q3", "Q4")
 TAG_TITLES = TAGS | {made_id("tag", title): title for title in _MORE_TAGS}
 OWN_TAGS = tuple(tag for tag, title in TAG_TITLES.items() if ":" not in title)
@@ -28,7 +27,7 @@ CHECKLIST_FOLDERS = tuple(_FOLDER_IDS.values())
 
 
 def _past(name: str) -> int:
-    return _END - int(Random(name).random() * 390 * DAY)
+    return END - int(Random(name).random() * 390 * DAY)
 
 
 def tag(tag_id: str, title: str, at: int, **fields: Any) -> Record:

@@ -12,7 +12,6 @@ from sandbox.store import Record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_END = int(END.timestamp())
 _FIRST = ("Aiko", "Björn", "Chloé", "Dmitri", "Elif", "Fatima", "Grace", "Hồng", "Inês", "João", "Kofi", "Łucja")
 _LAST = ("O'Neill", "García", "Nakamura", "Østergaard", "Schmidt", "van den Berg", "İnce", "Smith-Jones", "Ndiaye")
 _TEAMS = ("Sales", "People", "Finance", "IT", None)
@@ -49,7 +48,7 @@ def _names(number: int) -> tuple[str, str]:
 
 
 def _past(random: Random, days: int = 390) -> int:
-    return _END - int(random.random() * days * DAY)
+    return END - int(random.random() * days * DAY)
 
 
 def user(number: int, at: int, **fields: Any) -> Record:
@@ -101,7 +100,7 @@ def users() -> Iterator[Record]:
     """The members, also those who are only invited and those who were disabled."""
     for number in (*MEMBERS, *_INVITED, *_DISABLED):
         random = Random(f"user {number}")
-        joined = _END - 400 * DAY - _past(random) % (300 * DAY)
+        joined = END - 400 * DAY - _past(random) % (300 * DAY)
         login = stamp(_past(random, 60))
         fields: dict[str, Any] = {"last_login_at": login, "last_accessed_at": login, "last_updated": login}
         if number in _INVITED:
@@ -172,4 +171,4 @@ def groups() -> Iterator[Record]:
     for group_id, name in zip(GROUP_IDS, _GROUP_NAMES, strict=True):
         random = Random(f"{group_id} dates")
         created = _past(random)
-        yield group(group_id, name, created, last_updated=stamp(created + int(random.random() * (_END - created))))
+        yield group(group_id, name, created, last_updated=stamp(created + int(random.random() * (END - created))))

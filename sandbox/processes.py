@@ -9,10 +9,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from sandbox.data import (
-    AS_OF,
     CHANGED,
     COMPANIES,
     DAY,
+    END,
     FOLDERS,
     GROUPS,
     MEMBERS,
@@ -31,7 +31,6 @@ from sandbox.workdays import between, during, later
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_END = int(AS_OF.timestamp())
 _CUMULATIVE = tuple(accumulate(WEIGHTS))
 _IN_BULK = 40
 _PEOPLE = tuple(MEMBERS[n : n + 1 + n % 4] for n in range(len(MEMBERS) - 4))
@@ -115,10 +114,10 @@ def _live(random: Random, record: Record, created: int) -> None:
     total = len(to_do(sent))
     days = template.days_since_change if template.days_since_change and created >= CHANGED else template.days
     stalled = roll() < 0.06
-    done_at = _END + 1 if stalled else later(created, 0.01 + random.expovariate(1 / days))
-    updated = between(created, _END, roll())
+    done_at = END + 1 if stalled else later(created, 0.01 + random.expovariate(1 / days))
+    updated = between(created, END, roll())
     due_at = created + template.due_days * DAY
-    if done_at <= _END:
+    if done_at <= END:
         sent["status"] = "complete"
         sent["completed_at"] = stamp(done_at)
         updated = max(done_at, updated) if roll() < 0.2 else done_at
@@ -126,16 +125,16 @@ def _live(random: Random, record: Record, created: int) -> None:
     else:
         complete = int(roll() * total)
         if sent["due_date"]:
-            sent["due_date_passed"] = due_at < _END
-            sent["due_soon"] = 0 <= due_at - _END < 2 * DAY
-            sent["late_tasks"] = int(roll() * (total - complete + 1)) if due_at < _END else 0
+            sent["due_date_passed"] = due_at < END
+            sent["due_soon"] = 0 <= due_at - END < 2 * DAY
+            sent["late_tasks"] = int(roll() * (total - complete + 1)) if due_at < END else 0
         hidden["problem_open"] = roll() < 0.15
         sent["has_open_issue"] = roll() < 0.1
     hidden["improvement"] = roll() < 0.05
     sent["progress"] = progress_of(total, complete)
     sent["whole_progress"] = progress_of(total + 1, complete + 1)
     if roll() < 0.133:
-        updated = between(updated, _END, roll())
+        updated = between(updated, END, roll())
         hidden["status_before"] = sent["status"]
         sent["status"] = "archived"
         sent["archived_at"] = stamp(updated)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sandbox.data import AS_OF, CHANGED, DAY, MEMBERS, PLANS, TEMPLATES, Template, stamp
+from sandbox.data import CHANGED, DAY, END, MEMBERS, PLANS, TEMPLATES, Template, stamp
 from sandbox.labels import CHECKLIST_FOLDERS, OWN_TAGS
 from sandbox.made import made_id, webhook
 from sandbox.store import Record
@@ -60,7 +60,6 @@ _OTHERS = (
     "Bug Triage", "Quarterly Close", "採用面接", "Expense Report", "New Supplier", "Old Intake", "Stocktaking",
 )  # fmt: skip
 _ARCHIVED = {"Old Intake"}
-_END = int(AS_OF.timestamp())
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ DRAFT = new_template(TEMPLATES[0].title, steps=TEMPLATES[0].steps)
 
 ALL_TEMPLATES = (*TEMPLATES, *map(new_template, _OTHERS), DRAFT)
 
-_CREATED = {template.id: stamp(_END - (410 + 7 * number) * DAY) for number, template in enumerate(ALL_TEMPLATES)}
+_CREATED = {template.id: stamp(END - (410 + 7 * number) * DAY) for number, template in enumerate(ALL_TEMPLATES)}
 STEPS = {template.id: steps(template, _CREATED[template.id]) for template in ALL_TEMPLATES}
 STEP_OF = {step.id: step for made in STEPS.values() for step in made}
 BOTTLENECK = next(step for step in STEPS[TEMPLATES[0].id] if step.title == "Data import")
@@ -272,7 +271,7 @@ def checklists() -> Iterator[Record]:
     for number, template in enumerate(ALL_TEMPLATES, 1):
         random = Random(f"{template.id} made")
         at = _CREATED[template.id]
-        updated = stamp(_END - int(random.random() * 300 * DAY))
+        updated = stamp(END - int(random.random() * 300 * DAY))
         if template.days_since_change is not None:
             updated = stamp(CHANGED)
         archived = template.title in _ARCHIVED

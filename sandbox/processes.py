@@ -25,6 +25,7 @@ from sandbox.data import (
     stamp,
 )
 from sandbox.store import Record
+from sandbox.templates import TEMPLATE_OF
 from sandbox.ways import progress_of, to_do
 from sandbox.workdays import between, during, later
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 _CUMULATIVE = tuple(accumulate(WEIGHTS))
 _IN_BULK = 40
 _PEOPLE = tuple(MEMBERS[n : n + 1 + n % 4] for n in range(len(MEMBERS) - 4))
-_BY_ID = {template.id: template for template in TEMPLATES}
 
 
 def _answers(random: Random, template: Template) -> dict[str, Any]:
@@ -47,10 +47,10 @@ def _answers(random: Random, template: Template) -> dict[str, Any]:
     return answers
 
 
-def launch(random: Random, at: int, increment_id: int) -> Record:
-    """A process launched this second (seconds since 1970), with nothing done yet."""
+def launch(random: Random, at: int, increment_id: int, template: Template | None = None) -> Record:
+    """A process launched this second (seconds since 1970), with nothing done yet; None: from any template."""
     roll = random.random
-    template = random.choices(TEMPLATES, cum_weights=_CUMULATIVE)[0]
+    template = template or random.choices(TEMPLATES, cum_weights=_CUMULATIVE)[0]
     owner = MEMBERS[int(roll() * roll() * len(MEMBERS))]
     began = stamp(at)
     filled = roll() < 0.85
@@ -110,7 +110,7 @@ def _live(random: Random, record: Record, created: int) -> None:
     """Let the days since the launch pass for a record that nobody has seen yet."""
     roll = random.random
     sent, hidden = record.sent, record.hidden
-    template = _BY_ID[sent["checklist_id"]]
+    template = TEMPLATE_OF[sent["checklist_id"]]
     total = len(to_do(sent))
     days = template.days_since_change if template.days_since_change and created >= CHANGED else template.days
     stalled = roll() < 0.06
@@ -141,8 +141,11 @@ def _live(random: Random, record: Record, created: int) -> None:
     sent["last_updated"] = stamp(updated)
 
 
-def generate(count: int, seed: int) -> Iterator[Record]:
-    """Make this many processes: 12 % archived, 5 % launched 40 a second, 5 % never changed since their launch."""
+def generate(count: int, seed: int, template: Template | None = None) -> Iterator[Record]:
+    """Make this many processes, all from one template if it is given.
+
+    12 % archived, 5 % launched 40 a second, 5 % never changed since their launch.
+    """
     random = Random(seed)
     bulk = 0.0
     launches: list[tuple[float, bool]] = []
@@ -155,7 +158,7 @@ def generate(count: int, seed: int) -> Iterator[Record]:
     earlier = None
     for number, (share, in_bulk) in enumerate(launches, 1):
         created = during(share)
-        record = launch(random, created, number)
+        record = launch(random, created, number, template)
         if not in_bulk and random.random() >= 0.05:
             _live(random, record, created)
         if earlier is not None and random.random() < 0.03:

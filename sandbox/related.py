@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.data import FOLDERS, TEMPLATES
 from sandbox.render import rendered
 from sandbox.tasks import tasks_of
-from sandbox.templates import STEP_OF, kick_off_fields, sent_step, stages
+from sandbox.templates import STEP_OF, TEMPLATE_OF, kick_off_fields, sent_step, stages
 
 if TYPE_CHECKING:
     from sandbox.behaviour import Behaviour
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 Related = Callable[["Record"], Any]
 LookUp = Callable[["Record", Mapping[str, "Collection"], "Behaviour"], Any]
 
-_BY_ID = {template.id: template for template in TEMPLATES}
-
 
 def _template(record: Record) -> Template:
-    return _BY_ID.get(str(record.sent.get("checklist_id")), TEMPLATES[0])
+    return TEMPLATE_OF.get(str(record.sent.get("checklist_id")), TEMPLATES[0])
 
 
 def _checklist(record: Record) -> dict[str, Any]:
@@ -128,7 +126,7 @@ def _folder_of(checklist: Record, collections: Mapping[str, Collection], behavio
 
 
 CHECKLIST_RELATED: dict[str, Related] = {
-    "stages": lambda checklist: stages(_BY_ID[checklist.id]) if checklist.id in _BY_ID else [],
+    "stages": lambda checklist: stages(TEMPLATE_OF[checklist.id]) if checklist.id in TEMPLATE_OF else [],
     "permissions": _permissions,
     "linked_tasks": lambda _checklist: [],
     "assets": lambda _checklist: [],

@@ -11,12 +11,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from sandbox.answers import answers
-from sandbox.data import DAY, END, MEMBERS, TEMPLATES, stamp
+from sandbox.data import DAY, END, MEMBERS, stamp
 from sandbox.labels import OWN_TAGS
 from sandbox.made import made_id, webhook
 from sandbox.people import GUESTS, OVERLOADED_MEMBERS, SLOW_MEMBERS, guest_token
 from sandbox.store import Record
-from sandbox.templates import STEP_OF, STEPS, Step
+from sandbox.templates import STEP_OF, STEPS, TEMPLATE_OF, Step
 from sandbox.ways import in_order, progress_of, sent_back, steps_of, to_do
 from sandbox.workdays import between, during, later
 
@@ -154,9 +154,8 @@ def _completions(
 ) -> list[int]:
     """When each of the steps was completed, or will be: one after the other, within the life of the process."""
     done = completed_steps(run)
-    template = _BY_ID.get(run.sent["checklist_id"])
     everything = sum(step.share for step in order)
-    days = template.days if template else 5
+    days = TEMPLATE_OF[run.sent["checklist_id"]].days
     waits = []
     for step in order:
         slow = _SLOWER if set(owners[step.id]["users"]) & set(SLOW_MEMBERS) else 1
@@ -368,6 +367,3 @@ def one_off_tasks(seed: int, count: int) -> Iterator[Record]:
         record.hidden["overdue"] = record.sent["completed_at"] is None and deadline < END
         record.hidden["due_soon"] = record.sent["completed_at"] is None and 0 <= deadline - END <= 3 * DAY
         yield record
-
-
-_BY_ID = {template.id: template for template in TEMPLATES}

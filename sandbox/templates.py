@@ -60,6 +60,8 @@ _OTHERS = (
     "Bug Triage", "Quarterly Close", "採用面接", "Expense Report", "New Supplier", "Old Intake", "Stocktaking",
 )  # fmt: skip
 _ARCHIVED = {"Old Intake"}
+_LONG = {"Stocktaking": ("Plan", "Announce", "Close", "Count", "Count again", "Compare", "Book", "Open")}
+"""Steps of templates that are given; others have a few."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def new_template(title: str, template_id: str = "", steps: tuple[str, ...] = ())
 DRAFT = new_template(TEMPLATES[0].title, steps=TEMPLATES[0].steps)
 """The version of the first template that is being worked on; it has the same title."""
 
-ALL_TEMPLATES = (*TEMPLATES, *map(new_template, _OTHERS), DRAFT)
+ALL_TEMPLATES = (*TEMPLATES, *(new_template(title, steps=_LONG.get(title, ())) for title in _OTHERS), DRAFT)
+TEMPLATE_OF = {template.id: template for template in ALL_TEMPLATES}
 
 _CREATED = {template.id: stamp(END - (410 + 7 * number) * DAY) for number, template in enumerate(ALL_TEMPLATES)}
 STEPS = {template.id: steps(template, _CREATED[template.id]) for template in ALL_TEMPLATES}

@@ -223,6 +223,13 @@ def test_the_runs_look_like_those_of_a_company(company: Sandbox) -> None:
     assert {kinds[field] for task in tasks for field in task["taskdata"]} == set(FIELD_TYPES)
 
 
+def test_an_account_can_have_as_many_tasks_as_wanted() -> None:
+    sandbox = Sandbox(runs=200, template="Stocktaking", one_offs=20)
+    sandbox.create()
+    assert len(sandbox.records("tasks")) == 201 * 8 + 20
+    check(sandbox)
+
+
 def test_processes_go_several_ways(company: Sandbox) -> None:
     ways: dict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for run_id, tasks in tasks_by_run(company).items():

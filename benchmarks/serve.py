@@ -40,9 +40,8 @@ _EXAMPLE: Final[Mapping[str, Any]] = json.loads("""{
 def _documented(runs: int) -> Iterator[dict[str, Any]]:
     """Yield records like the vendor's example, each with its own ID, number, name and dates."""
     random = Random(_SEED)  # noqa: S311 - made-up data needs a seed, not a secret
-    end = int(END.timestamp())
     for number in range(1, runs + 1):
-        created = random.randrange(end - _DAYS * DAY, end)
+        created = random.randrange(END - _DAYS * DAY, END)
         yield {
             **_EXAMPLE,
             "id": f"{random.getrandbits(128):032x}",
@@ -50,7 +49,7 @@ def _documented(runs: int) -> Iterator[dict[str, Any]]:
             "name": f"Onboarding - ACME Corp {number}",
             "created_at": stamp(created),
             "started_at": stamp(created),
-            "last_updated": stamp(random.randrange(created, end)),
+            "last_updated": stamp(random.randrange(created, END)),
             "due_date": stamp(created + 31 * DAY),
         }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sandbox import people, templates
+from sandbox import labels, people, templates
 from sandbox.data import MEMBERS, stamp
 from sandbox.feed import Event, actor_of, commented, entry, history, task_completed
 from sandbox.follow import changed_task, follow
@@ -68,8 +68,10 @@ class Account:
         org_id: str,
         now: Callable[[], datetime],
         behaviour: Callable[[], Behaviour],
+        one_offs: int | None = None,
     ) -> None:
         """Know the processes, and where to look up the time and the version of the API."""
+        self._one_offs = one_offs
         self._runs, self._seed, self._org_id, self._now, self._behaviour = runs, seed, org_id, now, behaviour
         self._log: list[Change] = []
         self._tasks_of_run: dict[str, list[str]] = {}
@@ -84,8 +86,8 @@ class Account:
                 "users": lambda: Collection(people.users(), runs.lock),
                 "guests": lambda: Collection(people.guests(), runs.lock),
                 "groups": lambda: Collection(people.groups(), runs.lock),
-                "tags": lambda: Collection(people.tags(), runs.lock),
-                "folders": lambda: Collection(people.folders(), runs.lock),
+                "tags": lambda: Collection(labels.tags(), runs.lock),
+                "folders": lambda: Collection(labels.folders(), runs.lock),
                 FEED: self._make_feed,
             },
         )
@@ -154,17 +156,20 @@ class Account:
             records += made
         if was_enabled:
             gc.enable()
-        tasks = Collection([*records, *one_off_tasks(self._seed, len(runs) // 10 + 5)], self._runs.lock)
+        tasks = Collection([*records, *self._one_off_tasks(len(runs))], self._runs.lock)
         for change in self._log:
             self._follow(change, tasks)
         return tasks
+
+    def _one_off_tasks(self, runs: int) -> Iterable[Record]:
+        return one_off_tasks(self._seed, runs // 10 + 5 if self._one_offs is None else self._one_offs)
 
     def _make_feed(self) -> Collection:
         tasks: Iterable[Record] = self.collections["tasks"].records.values()
         runs = self._runs_at_start()
         if self._log:
             tasks = [task for run in runs.values() for task in tasks_of(run)]
-            tasks += one_off_tasks(self._seed, len(runs) // 10 + 5)
+            tasks += self._one_off_tasks(len(runs))
         past = history((run for run in runs.values() if has_tasks(run)), tasks)
         feed = Collection((entry(number, event, self._org_id) for number, event in enumerate(past, 1)), self._runs.lock)
         for change in self._log:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from sandbox.templates import Step
 
-_END = int(END.timestamp())
 _NOTES = ("Done 👍", "Siehe Anhang", "line one\nline two", "see <b>notes</b> & more", "確認済み", "")
 
 
@@ -41,7 +40,7 @@ def _answer(random: Random, definition: dict[str, Any], task_id: str, *, empty: 
         case "email":
             return "" if empty else {"value": GUESTS[0]} if roll() < 0.1 else GUESTS[int(roll() * len(GUESTS))]
         case "date":
-            return None if empty else stamp(_END - int(roll() * 200) * DAY)
+            return None if empty else stamp(END - int(roll() * 200) * DAY)
         case "radio":
             return None if empty else OPTIONS["radio"][int(roll() * 2)]["text"]
         case "dropdown":

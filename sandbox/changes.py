@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sandbox.data import DAY, END, FOLDERS, GROUPS, MEMBERS, TEMPLATES, stamp
-from sandbox.people import CHECKLIST_FOLDERS, GUESTS, OWN_TAGS
+from sandbox.labels import CHECKLIST_FOLDERS, OWN_TAGS
+from sandbox.people import GUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +87,7 @@ def _edit(name: str, random: Random) -> dict[str, Any]:
     edits: dict[str, dict[str, Any]] = {
         "tasks": {"owners": {"users": [random.choice(MEMBERS)], "guests": [], "groups": [], "taskUrls": []}}
         if number % 2
-        else {"deadline": stamp(int(END.timestamp()) + number * DAY)},
+        else {"deadline": stamp(END + number * DAY)},
         "checklists": {"summary": f"Version {number}", "is_pinned": number % 10 == 0},
         "users": {"job_title": f"Manager {number}"},
         "guests": {"last_name": f"Renamed {number}"},

@@ -17,6 +17,7 @@ from sandbox.processes import generate, launch
 from sandbox.render import redated
 from sandbox.store import Collection, Record
 from sandbox.tasks import has_tasks, progress
+from sandbox.templates import ALL_TEMPLATES
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -46,6 +47,8 @@ class Company:
         seed: int = 1,
         behaviour: Behaviour | None = None,
         data: list[dict[str, Any]] | None = None,
+        template: str | None = None,
+        one_offs: int | None = None,
     ) -> None:
         """Make the runs.
 
@@ -54,14 +57,17 @@ class Company:
             seed: The same seed makes the same runs.
             behaviour: The version of the API.
             data: Exactly these runs, as the API sends them; fields of `internal` are taken from them too.
+            template: The title of the template of all made-up runs ("Stocktaking" has eight steps), None for several.
+            one_offs: How many tasks of no process there are, None for about one in ten runs.
         """
         self.behaviour = behaviour or Behaviour()
         self.seed = seed
         self.org_id = f"{seed * 0x8CB92BA72F3D8DD7A9D7F4B1C3E5A6B7 % 2**128:032x}"
-        records = generate(runs, seed) if data is None else (_record(fields) for fields in data)
+        self._template = next((each for each in ALL_TEMPLATES if each.title == template), None)
+        records = generate(runs, seed, self._template) if data is None else (_record(fields) for fields in data)
         self.clock = Clock(AS_OF)
         self._runs = Collection(records)
-        self.account = Account(self._runs, seed, self.org_id, self.now, lambda: self.behaviour)
+        self.account = Account(self._runs, seed, self.org_id, self.now, lambda: self.behaviour, one_offs)
         self.collections = self.account.collections
         self._random = Random(f"{seed} later")
         self._snapshot: tuple[Hashable, dict[str, dict[str, Any]]] = (None, {})
@@ -228,7 +234,7 @@ class Company:
     def _launch(self, random: Random, fields: dict[str, Any]) -> dict[str, Any]:
         with self._runs.lock:
             number = len(self._runs.records) + self._runs.version + 1
-            made = launch(random, self.clock.seconds(), number)
+            made = launch(random, self.clock.seconds(), number, self._template)
             record = _record({**made.sent, **made.hidden, **fields})
             before = self._runs.records.get(record.id)
             self._runs.put(record)

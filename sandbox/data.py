@@ -10,12 +10,13 @@ from typing import Final
 
 AS_OF: Final = datetime(2026, 1, 15, 12, tzinfo=timezone.utc)
 """When the made-up past ends and the sandbox's clock starts. Only deadlines and due dates are later."""
-END: Final = AS_OF
+END: Final = int(AS_OF.timestamp())
+"""The same in seconds since 1970."""
 
 DAY: Final = 86_400
-START: Final = int(AS_OF.timestamp()) - 400 * DAY
+START: Final = END - 400 * DAY
 """Nothing was launched before, in seconds since 1970."""
-CHANGED: Final = int(AS_OF.timestamp()) - 120 * DAY
+CHANGED: Final = END - 120 * DAY
 """When the template that was changed got its last step, and became faster."""
 
 HIDDEN_FIELDS = ("tag_ids", "folder_id", "problem_open", "improvement", "status_before")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sandbox.people import TAG_TITLES
+from sandbox.labels import TAG_TITLES
 
 if TYPE_CHECKING:
     from sandbox.store import Record

@@ -16,6 +16,7 @@ from sandbox.related import (
     FOLDER_LOOKED_UP,
     GROUP_LOOKED_UP,
     GUEST_LOOKED_UP,
+    RUN_LOOKED_UP,
     RUN_RELATED,
     TAG_LOOKED_UP,
     TASK_LOOKED_UP,
@@ -233,7 +234,9 @@ def _folder_scope(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hasha
 
 
 LISTS: dict[str, ListEndpoint] = {
-    "runs": ListEndpoint(filters=filters.RUN_FILTERS, related=RUN_RELATED, is_archived=is_archived),
+    "runs": ListEndpoint(
+        filters=filters.RUN_FILTERS, related=RUN_RELATED, is_archived=is_archived, looked_up=RUN_LOOKED_UP
+    ),
     "tasks": ListEndpoint(
         filters=filters.TASK_FILTERS,
         related=TASK_RELATED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandbox import people, templates
+from sandbox import labels, people, templates
 from sandbox.data import stamp
 from sandbox.tasks import one_off
 
@@ -29,11 +29,11 @@ def _group(fields: Fields, number: int, at: int) -> Record:
 
 
 def _tag(fields: Fields, number: int, at: int) -> Record:
-    return people.tag(fields.pop("id"), fields.pop("title", f"Tag {number}"), at, **fields)
+    return labels.tag(fields.pop("id"), fields.pop("title", f"Tag {number}"), at, **fields)
 
 
 def _folder(fields: Fields, number: int, at: int) -> Record:
-    return people.folder(fields.pop("id"), fields.pop("name", f"Folder {number}"), at, **fields)
+    return labels.folder(fields.pop("id"), fields.pop("name", f"Folder {number}"), at, **fields)
 
 
 def _checklist(fields: Fields, number: int, at: int) -> Record:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.data import AS_OF, DAY, stamp
+from sandbox.data import DAY, END, stamp
 from sandbox.made import token
 
-_END = int(AS_OF.timestamp())
 _NAMES = ("Beispiel & Söhne GmbH", "Example Works Ltd", "株式会社見本")
 
 
@@ -17,8 +16,8 @@ def organization(org_id: str, seed: int, users_count: int) -> dict[str, Any]:
         "id": org_id,
         "name": _NAMES[seed % len(_NAMES)],
         "slug": f"example-{seed}",
-        "created_on": stamp(_END - 900 * DAY),
-        "last_updated": stamp(_END - 30 * DAY),
+        "created_on": stamp(END - 900 * DAY),
+        "last_updated": stamp(END - 30 * DAY),
         "users_count": users_count,
         "limited_users": False,
         "timezone": "Europe/Berlin",

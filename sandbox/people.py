@@ -1,18 +1,17 @@
-"""The members, guests, groups, tags and folders of the made-up company."""
+"""The members, guests and groups of the made-up company."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sandbox.data import DAY, END, FOLDERS, GROUPS, MEMBERS, TAGS, stamp
+from sandbox.data import DAY, END, GROUPS, MEMBERS, stamp
 from sandbox.made import made_id, token
 from sandbox.store import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_END = int(END.timestamp())
 _FIRST = ("Aiko", "Björn", "Chloé", "Dmitri", "Elif", "Fatima", "Grace", "Hồng", "Inês", "João", "Kofi", "Łucja")
 _LAST = ("O'Neill", "García", "Nakamura", "Østergaard", "Schmidt", "van den Berg", "İnce", "Smith-Jones", "Ndiaye")
 _TEAMS = ("Sales", "People", "Finance", "IT", None)
@@ -27,19 +26,6 @@ OVERLOADED_MEMBERS = (1006, 1017)
 GUESTS = tuple(f"guest{n:02d}@{'client' if n % 2 else 'vendor'}.example" for n in range(1, 31))
 _GROUP_NAMES = ("Approvers", "Support", "Finance / AP", "人事", "Security", *(f"Project {n}" for n in range(1, 9)))
 GROUP_IDS = (*GROUPS, *(made_id("group", n) for n in range(1, 9)))
-
-_MORE_TAGS = ("Renewal", "Audit", "from: Customer Onboarding", "step: Contract", "task: Review", "Q1", "Q2", "Q3", "Q4")
-TAG_TITLES = TAGS | {made_id("tag", title): title for title in _MORE_TAGS}
-OWN_TAGS = tuple(tag for tag, title in TAG_TITLES.items() if ":" not in title)
-"""Tags that were not generated."""
-
-_NESTED = (
-    ("Operations", None), ("Onboarding", "Operations"), ("Customers", "Onboarding"), ("Finance", None),
-    ("Audits", "Finance"), ("HR", None), ("会社", None), ("Legal", None), ("IT", None), ("Security", "IT"),
-    ("Archive 2023", None), ("Archive 2024", None), ("Templates in work", None), ("Partners", None), ("Events", None),
-)  # fmt: skip
-_FOLDER_IDS = {name: made_id("folder", name) for name, _ in _NESTED}
-CHECKLIST_FOLDERS = tuple(_FOLDER_IDS.values())
 
 
 def guest_token(email: str) -> str:
@@ -62,7 +48,7 @@ def _names(number: int) -> tuple[str, str]:
 
 
 def _past(random: Random, days: int = 390) -> int:
-    return _END - int(random.random() * days * DAY)
+    return END - int(random.random() * days * DAY)
 
 
 def user(number: int, at: int, **fields: Any) -> Record:
@@ -114,7 +100,7 @@ def users() -> Iterator[Record]:
     """The members, also those who are only invited and those who were disabled."""
     for number in (*MEMBERS, *_INVITED, *_DISABLED):
         random = Random(f"user {number}")
-        joined = _END - 400 * DAY - _past(random) % (300 * DAY)
+        joined = END - 400 * DAY - _past(random) % (300 * DAY)
         login = stamp(_past(random, 60))
         fields: dict[str, Any] = {"last_login_at": login, "last_accessed_at": login, "last_updated": login}
         if number in _INVITED:
@@ -185,50 +171,4 @@ def groups() -> Iterator[Record]:
     for group_id, name in zip(GROUP_IDS, _GROUP_NAMES, strict=True):
         random = Random(f"{group_id} dates")
         created = _past(random)
-        yield group(group_id, name, created, last_updated=stamp(created + int(random.random() * (_END - created))))
-
-
-def tag(tag_id: str, title: str, at: int, **fields: Any) -> Record:
-    """A tag made this second."""
-    sent = {
-        "id": tag_id,
-        "title": title,
-        "color": f"#{tag_id[:6]}",
-        "auto_generated": ":" in title,
-        "type": "public",
-        "created_at": stamp(at),
-        "custom_fields": {},
-        **fields,
-    }
-    return Record(tag_id, sent, {})
-
-
-def tags() -> Iterator[Record]:
-    """The tags, also those that were generated."""
-    for tag_id, title in TAG_TITLES.items():
-        yield tag(tag_id, title, _past(Random(tag_id)))
-
-
-def folder(folder_id: str, name: str, at: int, **fields: Any) -> Record:
-    """A folder made this second."""
-    sent = {
-        "id": folder_id,
-        "name": name,
-        "parent_id": None,
-        "position": 1,
-        "folder_type": "checklist",
-        "total": 0,
-        "created_at": stamp(at),
-        "custom_fields": {},
-        **fields,
-    }
-    return Record(folder_id, sent, {"last_updated": stamp(at)})
-
-
-def folders() -> Iterator[Record]:
-    """The folders of templates, some inside others, and those of processes."""
-    for position, (name, parent) in enumerate(_NESTED, 1):
-        parent_id = _FOLDER_IDS[parent] if parent else None
-        yield folder(_FOLDER_IDS[name], name, _past(Random(name)), parent_id=parent_id, position=position)
-    for position, (folder_id, name) in enumerate(FOLDERS.items(), 1):
-        yield folder(folder_id, name, _past(Random(name)), position=position, folder_type="run")
+        yield group(group_id, name, created, last_updated=stamp(created + int(random.random() * (END - created))))

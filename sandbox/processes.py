@@ -9,10 +9,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from sandbox.data import (
-    AS_OF,
     CHANGED,
     COMPANIES,
     DAY,
+    END,
     FOLDERS,
     GROUPS,
     MEMBERS,
@@ -25,17 +25,16 @@ from sandbox.data import (
     stamp,
 )
 from sandbox.store import Record
+from sandbox.templates import TEMPLATE_OF
 from sandbox.ways import progress_of, to_do
 from sandbox.workdays import between, during, later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_END = int(AS_OF.timestamp())
 _CUMULATIVE = tuple(accumulate(WEIGHTS))
 _IN_BULK = 40
 _PEOPLE = tuple(MEMBERS[n : n + 1 + n % 4] for n in range(len(MEMBERS) - 4))
-_BY_ID = {template.id: template for template in TEMPLATES}
 
 
 def _answers(random: Random, template: Template) -> dict[str, Any]:
@@ -48,10 +47,10 @@ def _answers(random: Random, template: Template) -> dict[str, Any]:
     return answers
 
 
-def launch(random: Random, at: int, increment_id: int) -> Record:
-    """A process launched this second (seconds since 1970), with nothing done yet."""
+def launch(random: Random, at: int, increment_id: int, template: Template | None = None) -> Record:
+    """A process launched this second (seconds since 1970), with nothing done yet; None: from any template."""
     roll = random.random
-    template = random.choices(TEMPLATES, cum_weights=_CUMULATIVE)[0]
+    template = template or random.choices(TEMPLATES, cum_weights=_CUMULATIVE)[0]
     owner = MEMBERS[int(roll() * roll() * len(MEMBERS))]
     began = stamp(at)
     filled = roll() < 0.85
@@ -111,14 +110,14 @@ def _live(random: Random, record: Record, created: int) -> None:
     """Let the days since the launch pass for a record that nobody has seen yet."""
     roll = random.random
     sent, hidden = record.sent, record.hidden
-    template = _BY_ID[sent["checklist_id"]]
+    template = TEMPLATE_OF[sent["checklist_id"]]
     total = len(to_do(sent))
     days = template.days_since_change if template.days_since_change and created >= CHANGED else template.days
     stalled = roll() < 0.06
-    done_at = _END + 1 if stalled else later(created, 0.01 + random.expovariate(1 / days))
-    updated = between(created, _END, roll())
+    done_at = END + 1 if stalled else later(created, 0.01 + random.expovariate(1 / days))
+    updated = between(created, END, roll())
     due_at = created + template.due_days * DAY
-    if done_at <= _END:
+    if done_at <= END:
         sent["status"] = "complete"
         sent["completed_at"] = stamp(done_at)
         updated = max(done_at, updated) if roll() < 0.2 else done_at
@@ -126,24 +125,27 @@ def _live(random: Random, record: Record, created: int) -> None:
     else:
         complete = int(roll() * total)
         if sent["due_date"]:
-            sent["due_date_passed"] = due_at < _END
-            sent["due_soon"] = 0 <= due_at - _END < 2 * DAY
-            sent["late_tasks"] = int(roll() * (total - complete + 1)) if due_at < _END else 0
+            sent["due_date_passed"] = due_at < END
+            sent["due_soon"] = 0 <= due_at - END < 2 * DAY
+            sent["late_tasks"] = int(roll() * (total - complete + 1)) if due_at < END else 0
         hidden["problem_open"] = roll() < 0.15
         sent["has_open_issue"] = roll() < 0.1
     hidden["improvement"] = roll() < 0.05
     sent["progress"] = progress_of(total, complete)
     sent["whole_progress"] = progress_of(total + 1, complete + 1)
     if roll() < 0.133:
-        updated = between(updated, _END, roll())
+        updated = between(updated, END, roll())
         hidden["status_before"] = sent["status"]
         sent["status"] = "archived"
         sent["archived_at"] = stamp(updated)
     sent["last_updated"] = stamp(updated)
 
 
-def generate(count: int, seed: int) -> Iterator[Record]:
-    """Make this many processes: 12 % archived, 5 % launched 40 a second, 5 % never changed since their launch."""
+def generate(count: int, seed: int, template: Template | None = None) -> Iterator[Record]:
+    """Make this many processes, all from one template if it is given.
+
+    12 % archived, 5 % launched 40 a second, 5 % never changed since their launch.
+    """
     random = Random(seed)
     bulk = 0.0
     launches: list[tuple[float, bool]] = []
@@ -156,7 +158,7 @@ def generate(count: int, seed: int) -> Iterator[Record]:
     earlier = None
     for number, (share, in_bulk) in enumerate(launches, 1):
         created = during(share)
-        record = launch(random, created, number)
+        record = launch(random, created, number, template)
         if not in_bulk and random.random() >= 0.05:
             _live(random, record, created)
         if earlier is not None and random.random() < 0.03:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sandbox.data import FOLDERS, TAGS, TEMPLATES
+from sandbox.data import FOLDERS, TEMPLATES
 from sandbox.render import rendered
 from sandbox.tasks import tasks_of
-from sandbox.templates import STEP_OF, kick_off_fields, sent_step, stages
+from sandbox.templates import STEP_OF, TEMPLATE_OF, kick_off_fields, sent_step, stages
 
 if TYPE_CHECKING:
     from sandbox.behaviour import Behaviour
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 Related = Callable[["Record"], Any]
 LookUp = Callable[["Record", Mapping[str, "Collection"], "Behaviour"], Any]
 
-_BY_ID = {template.id: template for template in TEMPLATES}
-
 
 def _template(record: Record) -> Template:
-    return _BY_ID.get(str(record.sent.get("checklist_id")), TEMPLATES[0])
+    return TEMPLATE_OF.get(str(record.sent.get("checklist_id")), TEMPLATES[0])
 
 
 def _checklist(record: Record) -> dict[str, Any]:
@@ -43,13 +41,6 @@ def _next_task(record: Record) -> dict[str, Any] | None:
     return next((task for task in _tasks(record) if task["status"] != "completed"), None)
 
 
-def _tags(record: Record) -> list[dict[str, Any]]:
-    return [
-        {"id": tag, "title": TAGS.get(tag, tag), "color": "#3498db", "auto_generated": False}
-        for tag in record.hidden.get("tag_ids") or ()
-    ]
-
-
 def _folders(record: Record) -> list[dict[str, Any]]:
     folder = record.hidden.get("folder_id")
     return [{"id": folder, "name": FOLDERS.get(folder, folder), "folder_type": "run"}] if folder else []
@@ -63,7 +54,6 @@ def _tasks_meta(record: Record) -> dict[str, Any]:
 RUN_RELATED: dict[str, Callable[[Record], Any]] = {
     "checklist": _checklist,
     "tasks": _tasks,
-    "tags": _tags,
     "assets": lambda record: [{"id": record.id, "filename": "contract.pdf"}] if record.id[0] < "4" else [],
     "next_task": _next_task,
     "permissions": lambda _record: {"process_read": [], "process_launch": []},
@@ -73,6 +63,14 @@ RUN_RELATED: dict[str, Callable[[Record], Any]] = {
     "stages": lambda record: stages(_template(record)),
     "folders": _folders,
 }
+
+
+def _tags_of(record: Record, collections: Mapping[str, Collection], behaviour: Behaviour) -> list[dict[str, Any]]:
+    known = collections["tags"].records
+    return [rendered(known[tag], behaviour) for tag in record.hidden.get("tag_ids") or () if tag in known]
+
+
+RUN_LOOKED_UP: dict[str, LookUp] = {"tags": _tags_of}
 
 
 def _form_fields(task: Record) -> list[dict[str, Any]]:
@@ -93,11 +91,6 @@ def _assets(task: Record) -> list[dict[str, Any]]:
 def _step(task: Record) -> dict[str, Any] | None:
     step = STEP_OF.get(task.sent["step_id"])
     return sent_step(step, task.sent["created_at"]) if step else None
-
-
-def _tags_of(record: Record, collections: Mapping[str, Collection], behaviour: Behaviour) -> list[dict[str, Any]]:
-    known = collections["tags"].records
-    return [rendered(known[tag], behaviour) for tag in record.hidden["tag_ids"] if tag in known]
 
 
 def _run_of(task: Record, collections: Mapping[str, Collection], behaviour: Behaviour) -> dict[str, Any] | None:
@@ -133,7 +126,7 @@ def _folder_of(checklist: Record, collections: Mapping[str, Collection], behavio
 
 
 CHECKLIST_RELATED: dict[str, Related] = {
-    "stages": lambda checklist: stages(_BY_ID[checklist.id]) if checklist.id in _BY_ID else [],
+    "stages": lambda checklist: stages(TEMPLATE_OF[checklist.id]) if checklist.id in TEMPLATE_OF else [],
     "permissions": _permissions,
     "linked_tasks": lambda _checklist: [],
     "assets": lambda _checklist: [],

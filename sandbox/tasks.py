@@ -11,18 +11,18 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from sandbox.answers import answers
-from sandbox.data import AS_OF, DAY, MEMBERS, TEMPLATES, stamp
+from sandbox.data import DAY, END, MEMBERS, stamp
+from sandbox.labels import OWN_TAGS
 from sandbox.made import made_id, webhook
-from sandbox.people import GUESTS, OVERLOADED_MEMBERS, OWN_TAGS, SLOW_MEMBERS, guest_token
+from sandbox.people import GUESTS, OVERLOADED_MEMBERS, SLOW_MEMBERS, guest_token
 from sandbox.store import Record
-from sandbox.templates import STEP_OF, STEPS, Step
+from sandbox.templates import STEP_OF, STEPS, TEMPLATE_OF, Step
 from sandbox.ways import in_order, progress_of, sent_back, steps_of, to_do
 from sandbox.workdays import between, during, later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_END = int(AS_OF.timestamp())
 _SLOWER = 5
 _OFTEN_OVERLOADED = 0.15
 _DATE_LENGTH = len("2026-01-15T12:00:00.000Z")
@@ -97,12 +97,10 @@ def tasks_of(run: Record) -> list[Record]:
         if status == "completed" and place is not None:
             _complete(random, record, step, times[place])
         sent["last_updated"] = sent["completed_at"] or sent["started_at"] or sent["created_at"]
-        _discuss(
-            random, record, began, min(_END, times[place]) if status == "completed" and place is not None else None
-        )
+        _discuss(random, record, began, min(END, times[place]) if status == "completed" and place is not None else None)
         is_open = status in {"in-progress", "not-started"}
-        record.hidden["overdue"] = is_open and deadline is not None and deadline < _END
-        record.hidden["due_soon"] = is_open and deadline is not None and 0 <= deadline - _END <= 3 * DAY
+        record.hidden["overdue"] = is_open and deadline is not None and deadline < END
+        record.hidden["due_soon"] = is_open and deadline is not None and 0 <= deadline - END <= 3 * DAY
         made.append(record)
     _send_back(made, run, created)
     if run.sent.get("archived_at"):
@@ -119,7 +117,7 @@ def _deadline(run: Record, created: int, place: int, done: int, steps: int) -> i
     if place < done:
         return deadline
     late = done + int(run.sent.get("late_tasks") or 0)
-    return min(deadline, _END - DAY) if place < late else max(deadline, _END + DAY)
+    return min(deadline, END - DAY) if place < late else max(deadline, END + DAY)
 
 
 def _send_back(tasks: list[Record], run: Record, created: int) -> None:
@@ -156,9 +154,8 @@ def _completions(
 ) -> list[int]:
     """When each of the steps was completed, or will be: one after the other, within the life of the process."""
     done = completed_steps(run)
-    template = _BY_ID.get(run.sent["checklist_id"])
     everything = sum(step.share for step in order)
-    days = template.days if template else 5
+    days = TEMPLATE_OF[run.sent["checklist_id"]].days
     waits = []
     for step in order:
         slow = _SLOWER if set(owners[step.id]["users"]) & set(SLOW_MEMBERS) else 1
@@ -363,13 +360,10 @@ def one_off_tasks(seed: int, count: int) -> Iterator[Record]:
             owners={"users": [owner], "guests": [], "groups": [], "taskUrls": []},
             deadline=stamp(deadline),
         )
-        if ended <= _END and random.random() < 0.8:
+        if ended <= END and random.random() < 0.8:
             _complete(random, record, None, ended)
         elif random.random() < 0.2:
-            record.sent["archived_at"] = record.sent["last_updated"] = stamp(_END - int(random.random() * DAY))
-        record.hidden["overdue"] = record.sent["completed_at"] is None and deadline < _END
-        record.hidden["due_soon"] = record.sent["completed_at"] is None and 0 <= deadline - _END <= 3 * DAY
+            record.sent["archived_at"] = record.sent["last_updated"] = stamp(END - int(random.random() * DAY))
+        record.hidden["overdue"] = record.sent["completed_at"] is None and deadline < END
+        record.hidden["due_soon"] = record.sent["completed_at"] is None and 0 <= deadline - END <= 3 * DAY
         yield record
-
-
-_BY_ID = {template.id: template for template in TEMPLATES}

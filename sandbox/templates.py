@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sandbox.data import AS_OF, CHANGED, DAY, MEMBERS, PLANS, TEMPLATES, Template, stamp
+from sandbox.data import CHANGED, DAY, END, MEMBERS, PLANS, TEMPLATES, Template, stamp
+from sandbox.labels import CHECKLIST_FOLDERS, OWN_TAGS
 from sandbox.made import made_id, webhook
-from sandbox.people import CHECKLIST_FOLDERS, OWN_TAGS
 from sandbox.store import Record
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ _OTHERS = (
     "Bug Triage", "Quarterly Close", "採用面接", "Expense Report", "New Supplier", "Old Intake", "Stocktaking",
 )  # fmt: skip
 _ARCHIVED = {"Old Intake"}
-_END = int(AS_OF.timestamp())
+_LONG = {"Stocktaking": ("Plan", "Announce", "Close", "Count", "Count again", "Compare", "Book", "Open")}
+"""Steps of templates that are given; others have a few."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,10 @@ def new_template(title: str, template_id: str = "", steps: tuple[str, ...] = ())
 DRAFT = new_template(TEMPLATES[0].title, steps=TEMPLATES[0].steps)
 """The version of the first template that is being worked on; it has the same title."""
 
-ALL_TEMPLATES = (*TEMPLATES, *map(new_template, _OTHERS), DRAFT)
+ALL_TEMPLATES = (*TEMPLATES, *(new_template(title, steps=_LONG.get(title, ())) for title in _OTHERS), DRAFT)
+TEMPLATE_OF = {template.id: template for template in ALL_TEMPLATES}
 
-_CREATED = {template.id: stamp(_END - (410 + 7 * number) * DAY) for number, template in enumerate(ALL_TEMPLATES)}
+_CREATED = {template.id: stamp(END - (410 + 7 * number) * DAY) for number, template in enumerate(ALL_TEMPLATES)}
 STEPS = {template.id: steps(template, _CREATED[template.id]) for template in ALL_TEMPLATES}
 STEP_OF = {step.id: step for made in STEPS.values() for step in made}
 BOTTLENECK = next(step for step in STEPS[TEMPLATES[0].id] if step.title == "Data import")
@@ -272,7 +274,7 @@ def checklists() -> Iterator[Record]:
     for number, template in enumerate(ALL_TEMPLATES, 1):
         random = Random(f"{template.id} made")
         at = _CREATED[template.id]
-        updated = stamp(_END - int(random.random() * 300 * DAY))
+        updated = stamp(END - int(random.random() * 300 * DAY))
         if template.days_since_change is not None:
             updated = stamp(CHANGED)
         archived = template.title in _ARCHIVED

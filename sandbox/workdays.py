@@ -6,11 +6,10 @@ from bisect import bisect_left
 from datetime import date, timedelta
 from typing import Final
 
-from sandbox.data import AS_OF, DAY, START
+from sandbox.data import AS_OF, DAY, END, START
 
 _OPENS, _HOURS = 8 * 3600, 10 * 3600
 _FRIDAY = 5
-_END = int(AS_OF.timestamp())
 _FREE: Final = (
     ("Spring holiday", 259, 1),
     ("Works outing", 238, 1),
@@ -29,7 +28,7 @@ _EPOCH = date(1970, 1, 1)
 _OFF = {(day - _EPOCH).days for day in HOLIDAYS}
 _DAYS = [
     day
-    for day in range(START // DAY, _END // DAY + 1)
+    for day in range(START // DAY, END // DAY + 1)
     if (_EPOCH + timedelta(days=day)).isoweekday() <= _FRIDAY and day not in _OFF
 ]
 
@@ -48,7 +47,7 @@ def _moment(worked: int) -> int:
     return _DAYS[place] * DAY + _OPENS + seconds
 
 
-_WORKED = _worked(_END)
+_WORKED = _worked(END)
 
 
 def during(share: float) -> int:
@@ -61,7 +60,7 @@ def between(first: int, last: int, share: float) -> int:
 
     Of all time, where one of them is not in the company's past, or nobody worked in between.
     """
-    if first >= START and last <= _END:
+    if first >= START and last <= END:
         began, ended = _worked(first), _worked(last)
         if began < ended:
             return min(last, max(first, _moment(began + round(share * (ended - began)))))
@@ -70,6 +69,6 @@ def between(first: int, last: int, share: float) -> int:
 
 def later(first: int, days: float) -> int:
     """The moment so many days later, as a company counts days that works on some of them; it can lie ahead."""
-    share = days * DAY * _WORKED / (_END - START)
+    share = days * DAY * _WORKED / (END - START)
     worked = _worked(first) + round(share)
-    return max(first, _moment(worked)) if worked <= _WORKED else _END + 1
+    return max(first, _moment(worked)) if worked <= _WORKED else END + 1

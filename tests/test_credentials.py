@@ -21,7 +21,7 @@ RUNS, TASKS, GUESTS, FEED = (
     f"/organizations/{{org_id}}/{name}" for name in ("runs", "tasks", "guests", "activity-feeds")
 )
 #: Names that are credentials in any object, and those that are where one of others is there too.
-ALWAYS = {"taskUrls", "webhook", "guest_link", "guest_code"}
+ALWAYS = {"taskUrls", "webhook", "guest_link", "guest_code", "public_link"}
 BESIDE = {
     "link": {"email"},
     "code": {"email"},

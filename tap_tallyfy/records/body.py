@@ -17,7 +17,7 @@ _REPLACEMENT: Final = "\ufffd"
 
 
 class Body(NamedTuple):
-    """What a response says.
+    """The JSON of a response.
 
     Attributes:
         value: Any JSON: numbers with a point are decimals, and those that no number can hold are texts of their digits.
@@ -29,7 +29,7 @@ class Body(NamedTuple):
 
 
 def loads(body: bytes) -> Body:
-    """Return what a response says.
+    """Return the JSON of a response.
 
     A lone half of a surrogate pair (half an emoji, in a text that was cut) and bytes that are no UTF-8 become U+FFFD,
     and so does NUL in a key, which PostgreSQL takes for no name.

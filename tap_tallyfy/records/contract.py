@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     JsonSchema = dict[str, Any]
 
-#: What the tap adds to every record: whose it is, and the fields and values that fit no column, as the API sent them.
+#: The tap adds to every record whose it is, and the fields and values that fit no column, as the API sent them.
 ORG_ID: Final = "org_id"
 EXTRA: Final = "_extra"
 _ORG_ID_COLUMN: Final = {"type": "string", "description": "ID of the organization."}
 _EXTRA_COLUMN: Final = {
     "type": ["object", "null"],
-    "description": "What the API sent that fits no other column, by field name.",
+    "description": "Fields and values that fit no other column, as the API sent them.",
     "additionalProperties": True,
 }
 
@@ -38,11 +38,11 @@ _NESTING: Final = {"array": ("items",), "object": ("properties", "additionalProp
 _CREDENTIAL: Final = "x-credential"  # it opens something to whoever has it
 _SAME_AS: Final = "x-same-as"  # another name that some servers have for the property named here
 _ARRAY_OF_ONE: Final = "x-array-of-one"  # some servers put the value into an array
-JSON_TEXT: Final = "x-json"  # what is no text is kept as JSON
+JSON_TEXT: Final = "x-json"  # values other than texts are kept as JSON
 TEXT_AS: Final = "x-text-as"  # on items: the name that a plain text gets in an object
 # Marks on a whole record:
 _EXTENDS: Final = "x-extends"  # a component whose properties a row has as well
-_ALLOW_LIST: Final = "x-allow-list"  # what it does not describe must not be kept
+_ALLOW_LIST: Final = "x-allow-list"  # fields that it does not describe must not be kept
 
 
 class Contract(OpenAPISchema[str]):

@@ -24,7 +24,7 @@ def departures(kind: str, rows: Iterable[Record]) -> set[str]:
     How PHP writes an empty object, and related data in its wrapping, are no departures.
 
     Args:
-        kind: What the records are, by their key in the contract.
+        kind: The kind of the records, by its key in the contract.
         rows: Records as parsed from JSON.
     """
     related = CONTRACT.related(kind) | CONTRACT.with_words(kind)

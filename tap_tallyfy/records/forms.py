@@ -61,7 +61,7 @@ def _answers(record: Record, name: str, misfits: set[Misfit]) -> Iterable[tuple[
     return [(field.get("id"), _answer_of(field)) for field in map(as_object, as_list(form) or ())]
 
 
-# What an answer says
+# The columns of an answer
 
 
 def _columns(sent: object) -> Record:
@@ -104,7 +104,7 @@ def _with_lists(value: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _text(answer: object) -> str | None:
-    """Return an answer as a person would write it down, or None for a table and for what nobody knows."""
+    """Return an answer as a person would write it down, or None for a table and for anything unknown."""
     answer = inside(answer)
     while isinstance(answer, dict) and "value" in answer and answer.keys() <= {"label", "value"}:
         answer = answer["value"]  # LIVE: how a mistyped answer is said to be kept; goes if none is found
@@ -139,7 +139,7 @@ def _name(person: object, names: Sequence[str]) -> str | None:
 
 
 def _list_text(items: Sequence[object]) -> str | None:
-    """Return texts, the names of files, or the texts of what was chosen; anything else is a table or unknown."""
+    """Return texts, the names of files, or the texts of chosen options; anything else is a table or unknown."""
     objects = [item for item in items if isinstance(item, dict)]
     if not objects:
         return None if any(isinstance(item, list) for item in items) else _joined(map(_simple_text, items))

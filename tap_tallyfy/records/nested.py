@@ -33,7 +33,7 @@ class Misfit(NamedTuple):
 
 
 def nested_value(record: Record, name: str) -> object:
-    """Return a nested value as it was sent: what does not fit its column as a whole is in `_extra`."""
+    """Return a nested value as it was sent: one that does not fit its column as a whole is in `_extra`."""
     extra = record.get(EXTRA)
     return extra[name] if isinstance(extra, dict) and name in extra else record.get(name)
 
@@ -46,7 +46,7 @@ def nested_list(record: Record, name: str, misfits: set[Misfit], *, asked: bool 
         name: The list.
         misfits: Where to note that it is none.
         asked: Whether the list was asked for, so that its absence is a misfit.
-        field: What to call it where it is noted, if not by its name.
+        field: Its name in the note, if not `name`.
     """
     value = nested_value(record, name)
     items = as_list(inside(value))
@@ -60,7 +60,7 @@ def _has(record: Record, name: str) -> bool:
 
 
 def as_object(item: object) -> Record:
-    """Return an item of a nested list, or an object without a key for what is none."""
+    """Return an item of a nested list, or an object without a key for any other item."""
     return item if isinstance(item, dict) else {}
 
 

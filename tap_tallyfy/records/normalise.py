@@ -1,4 +1,4 @@
-"""Converts values to the types of their columns, without losing any: what a column cannot hold is refused."""
+"""Converts values to the types of their columns, and refuses those that a column cannot hold."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ShortenedError(ConversionError):
     """A value of which only a part could be converted.
 
     Attributes:
-        value: What the column gets.
+        value: The part, which the column gets.
         lost: Whether an item of an array was left out; an object of which the ID is left counts as converted.
     """
 
@@ -115,7 +115,7 @@ def _number(value: object) -> int | Decimal | None:
         return None
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = Decimal(value)
-    # A double is what targets hold it in; what overflows one fits no column.
+    # Targets hold it as a double; a number that overflows one fits no column.
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not math.isfinite(_as_float(value)):
         raise ConversionError
     return value
@@ -220,7 +220,7 @@ def _array(convert_item: Convert, item_type: type | None, value: object) -> list
 
 
 def _item(schema: Mapping[str, Any]) -> Convert:
-    """Return what converts an item: to an object, or to an ID, never to null."""
+    """Return the function that converts an item: to an object, or to an ID, never to null."""
     convert = converter(schema)
     if convert is None:
         return _anything

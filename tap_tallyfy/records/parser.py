@@ -21,7 +21,7 @@ class RecordParser:
     """Makes records of one kind.
 
     A record has the columns of the contract that the API sent, related data among them, whatever is selected. It has
-    `_extra` too (but for kinds of which only what is described may be kept): an object with the fields that are not
+    `_extra` too (but for kinds with an allow-list): an object with the fields that are not
     described, and with the values, as sent, that their column cannot hold or holds a part of; else None.
 
     Attributes:

@@ -1,6 +1,6 @@
 """Removes credentials: whoever has an access link or the code of a guest gets in without a password.
 
-These are all the rules; `redact` applies them to a record of a list, and to each row made from what a record nests:
+These are all the rules; `redact` applies them to each record of a list, and to each row made from a record:
 
 1. The properties that the contract marks as credentials, in a record of that kind.
 2. `_ALWAYS`: names that are credentials in any object.
@@ -10,7 +10,7 @@ These are all the rules; `redact` applies them to a record of a list, and to eac
    ID of the author of a comment that a guest wrote.
 5. A file shows no address at all, whatever the name of the field. A file is an object that has one of `_FILE_MARKS`, or
    `url` beside `source`, each object under `assets`, and each one in the answer to a form field of type file or image.
-6. `_TOLD_OF`: an entry of the activity feed does not tell which guest it is about, nor what a credential was before.
+6. `_TOLD_OF`: an entry of the activity feed tells neither which guest it is about nor the former value of a credential.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
-_ALWAYS: Final = frozenset({"taskUrls", "webhook", "guest_link", "guest_code"})
+_ALWAYS: Final = frozenset({"taskUrls", "webhook", "guest_link", "guest_code", "public_link"})
 _BESIDE: Final[Mapping[str, frozenset[str]]] = {
     "link": frozenset({"email"}),
     "code": frozenset({"email"}),
@@ -36,7 +36,7 @@ _BESIDE: Final[Mapping[str, frozenset[str]]] = {
 _OF_GUEST: Final = frozenset({"id", "link", "code", "guest_id"})
 _NUMBER_OR_CODE: Final = frozenset({"guest_id", "author_id"})
 _GUESTS: Final = frozenset({"guests", "guest", "completer_guest"})
-#: Where a guest keeps a part of itself; sources differ on what is in it.
+#: Where a guest keeps a part of itself; sources differ on its content.
 _PARTS_OF_GUEST: Final = frozenset({"data", "details"})
 _FILE_MARKS: Final = frozenset({"filename", "full_url", "uploaded_from", "uploaded_at"})
 _FILES: Final = "assets"
@@ -52,8 +52,8 @@ _TELLTALE: Final = _ALWAYS.union(_BESIDE, _FILE_MARKS, _DEFINITIONS, {"url", "au
 _GUEST_LIST: Final = "/organizations/{org_id}/guests"
 _FEED: Final = "/organizations/{org_id}/activity-feeds"
 #: Fields whose former value an entry may tell.
-_FORMER_CREDENTIALS: Final = _ALWAYS.union(_BESIDE, {"url", "full_url", "download_url", "public_link"})
-#: What an entry tells of someone or something, by the field that says what kind that is.
+_FORMER_CREDENTIALS: Final = _ALWAYS.union(_BESIDE, {"url", "full_url", "download_url"})
+#: The fields in which an entry tells of someone or something, by the field that names the kind.
 _TOLD_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "actor_type": ("actor_id", "actor"),
     "source": ("actor_id", "actor"),
@@ -64,7 +64,7 @@ _TOLD_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "references": ("references",),
 }
 
-# What an object is, or stands in:
+# The state of an object: it is, or stands in, one of these.
 _PLAIN: Final = 0
 _GUEST: Final = 1
 _FILE: Final = 2
@@ -79,7 +79,7 @@ def redact(record: Record, kind: str) -> Record:
 
     Args:
         record: A record or a row as parsed from JSON.
-        kind: What it is, by its key in the contract.
+        kind: Its kind, by the key in the contract.
     """
     for name in _credentials(kind):
         record.pop(name, None)
@@ -119,7 +119,7 @@ def _redact_nested(value: dict[str, Any] | list[Any], state: int) -> None:
 
 
 def _state_of(name: str, state: int) -> int:
-    """Return what is under a name of an object of some state."""
+    """Return the state of the value under a name, in an object of some state."""
     if name == _FILES:
         state |= _FILES_OR_TEXTS
     # PHP may write a list of guests as an object with numbers as keys.
@@ -129,7 +129,7 @@ def _state_of(name: str, state: int) -> int:
 
 
 def _redact_object(value: Record, state: int) -> int:
-    """Remove what an object itself must not show, and return what it is."""
+    """Remove the credentials among the fields of an object itself, and return its state."""
     if state & _FILES_OR_TEXTS or not _FILE_MARKS.isdisjoint(value) or ("url" in value and "source" in value):
         state |= _FILE
     hidden = [name for name in value if _is_hidden(name, value, state)]

@@ -22,7 +22,7 @@ def json_type(value: object) -> str:
 
 
 def inside(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return what is inside `{"data": ...}`, as related data may arrive at any depth."""
+    """Return the value inside `{"data": ...}`, as related data may arrive at any depth."""
     # LIVE: one page of the vendor's shows related data bare; goes if a live account wraps all of it.
     is_wrapped = isinstance(value, dict) and "data" in value and value.keys() <= {"data", "meta"}
     return value["data"] if is_wrapped else value
@@ -36,7 +36,7 @@ def is_list_in_disguise(value: object) -> bool:
 def as_list(value: object) -> list[Any] | None:
     """Return the list that a value is, or None if it is none: null, `{}` and `[]` are empty lists.
 
-    Only for what the contract says is a list: an object whose keys are numbers may as well be a map.
+    Only for lists by the contract: elsewhere an object whose keys are numbers may as well be a map.
     """
     if isinstance(value, list):
         return value

@@ -95,9 +95,11 @@ class TapTallyfy(Tap):
         hide_in_log(secrets)
         client = Client(self.config, self.logger, secrets=secrets)
         versions = (bookmark.get("version") for bookmark in self.state.get("bookmarks", {}).values())
-        session = Session(client, Progress(client.limiter, self.logger), self.write_message, versions)
-        if isinstance(self.message_writer, LineWriter):
-            self.message_writer.versions = session.versions
+        progress, writer = Progress(client.limiter, self.logger), self.message_writer
+        flush = writer.flush if isinstance(writer, LineWriter) else _nothing
+        session = Session(client, progress, self.write_message, flush, versions)
+        if isinstance(writer, LineWriter):
+            writer.versions = session.versions
         return session
 
     @cached_property
@@ -264,6 +266,10 @@ def _write(report: Report | None, error: BaseException | None) -> None:
         message = "" if error is None or isinstance(error, SystemExit) else " ".join(command.sentences(error))
         with suppress(OSError) if error else nullcontext():
             report.write(command.outcome(code), code, retry=command.is_retried(code), message=message)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _stop_at_once(number: int, _frame: FrameType | None) -> None:

@@ -104,8 +104,9 @@ class Endpoint:
                 response.status,
             )
         rows = self._rows(envelope if self.is_single and "data" not in envelope else envelope.get("data"))
-        self.inspect(rows)
-        records = [record for record in map(self.parse, rows) if record.get(self.key) not in (None, "")]
+        objects = [row for row in rows if isinstance(row, dict)]
+        self.inspect(objects)
+        records = [record for record in map(self.parse, objects) if record.get(self.key) not in (None, "")]
         keyless, pagination = len(rows) - len(records), Pagination.read(envelope.get("meta"))
         page = Page(window, records, pagination, _server_time(response), keyless, self.trust_totals)
         # LIVE: nobody has seen the API do so, only servers of its kind.
@@ -124,12 +125,12 @@ class Endpoint:
     def _named(self) -> str:
         return f"GET {urlsplit(self.url).path}"
 
-    def _rows(self, data: object) -> list[Record]:
+    def _rows(self, data: object) -> list[Any]:
         if self.is_single and isinstance(data, dict):
             return [data]
         if isinstance(data, dict) and all(key.isdecimal() for key in data):
             data = list(data.values())  # LIVE: PHP writes a list with gaps so, unless the API is seen to number it anew
-        if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+        if not isinstance(data, list) or (data and not any(isinstance(row, dict) for row in data)):
             raise ListUnsupportedError(
                 f"{self._named} returned JSON without a list of records under 'data'; check 'api_url'."
             )

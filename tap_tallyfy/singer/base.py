@@ -115,6 +115,7 @@ class TallyfyStream(Stream):
         finally:
             if self.ABORT_AT_RECORD_COUNT is not None:  # the SDK leaves the limit of a connection test behind
                 self.ABORT_AT_RECORD_COUNT = None
+                self.session.flush()
                 Stream.selected.fset(self, self._selected_before)  # type: ignore[attr-defined] # it is a property
 
     # Settings

@@ -61,6 +61,7 @@ class Session:
         client: Sends the requests of all streams.
         progress: Says how far the sync is.
         write: Writes a Singer message.
+        flush: Hands on all messages that were written.
         versions: What the rows of a table are marked with, or None to mark them with nothing.
         sync: The sync that is under way.
     """
@@ -70,6 +71,7 @@ class Session:
         client: Client,
         progress: Progress,
         write: Callable[[Message], None],
+        flush: Callable[[], None],
         known_versions: Iterable[object],
     ) -> None:
         """Begin the first sync.
@@ -78,11 +80,13 @@ class Session:
             client: Sends the requests of all streams.
             progress: Says how far the sync is.
             write: Writes a Singer message.
+            flush: Hands on all messages that were written.
             known_versions: The versions in the state, whatever they are.
         """
         self.client = client
         self.progress = progress
         self.write = write
+        self.flush = flush
         self.versions: dict[str, int | None] = {}
         self.sync = Sync(_next_version(known_versions))
 

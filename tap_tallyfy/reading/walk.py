@@ -289,7 +289,7 @@ class Walk:
             return True
         if front.has_more or length == size or not length:
             return False
-        behind = source.read(Window(2, size, front.window.sort))
+        behind = source.read(Window(2, max(size, length), front.window.sort))
         yield from self._new_records(behind)
         if behind.count and self._shows_same(behind, front):
             # Paging is ignored; where only the page's number is, more may lie behind it.

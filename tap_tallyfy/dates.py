@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ _DATE_TIME = re.compile(
     rf"(\d{{4}}-\d\d-\d\d)(?:[T ]({_TIME}(?::[0-5]\d)?)(?:\.(\d+))?)?\s?(Z|[+-]\d\d:?\d\d)?", re.ASCII | re.IGNORECASE
 )
 _MILLISECONDS: Final = 3
+_TO_SECONDS: Final = len("2025-01-15T10:00:00")
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - all is UTC, and arithmetic without zones is faster
 _DAY: Final = 86_400
 #: 0001-01-01T00:00:00Z, before which Python has no date-times.
@@ -87,10 +87,9 @@ def second(value: str | None) -> str:
     Args:
         value: A date-time in the form the tap writes, or None.
     """
-    return (value or "")[: len("2025-01-15T10:00:00")]
+    return (value or "")[:_TO_SECONDS]
 
 
-@lru_cache(maxsize=4096)
 def to_second(value: str | None) -> float:
     """Return a date-time as whole seconds since the epoch, which is how finely the API dates changes; -inf for none.
 
@@ -99,7 +98,7 @@ def to_second(value: str | None) -> float:
     """
     if not value:
         return -math.inf
-    since = datetime.fromisoformat(second(value)) - _EPOCH
+    since = datetime.fromisoformat(value[:_TO_SECONDS]) - _EPOCH
     return since.days * _DAY + since.seconds
 
 

@@ -110,6 +110,8 @@ def test_numbers_are_read_with_care(value: object, number: int | None) -> None:
     [
         (55, {"total": 55, "per_page": 100}, True),
         (19, {"total": 19, "per_page": 20}, True),
+        (120, {"total": 120, "per_page": 500}, True),  # it sends more than it was asked for, and says how many
+        (120, {"total": 120}, False),
         (0, {"total": 0}, True),
         (0, {}, True),
         (0, {"total": 5}, False),

@@ -167,6 +167,14 @@ def test_a_list_is_read_whatever_becomes_of_the_size_of_a_page(rule: str, meta: 
 
 
 @pytest.mark.parametrize("meta", METAS)
+@pytest.mark.parametrize("sorts", [(), ("created_at", "last_updated")])
+def test_a_list_is_read_whose_pages_are_longer_than_was_asked_for(meta: str, sorts: tuple[str, ...]) -> None:
+    for length in (0, 1, 3, 4, 5, 9, 10, 11, 35, 40):
+        memory = Memory(records(length), rule="fixed", cap=10, meta=meta, sorts=sorts)
+        assert set(walk(memory, size=4)) == ids(memory), length
+
+
+@pytest.mark.parametrize("meta", METAS)
 @pytest.mark.parametrize("cap", [33, 50, 75, 99])
 @pytest.mark.parametrize("sorts", [(), ("created_at", "last_updated")])
 def test_a_size_that_changes_in_the_middle_loses_nothing(cap: int, meta: str, sorts: tuple[str, ...]) -> None:

@@ -152,7 +152,7 @@ class Page:
         if not self.count:
             return not self.has_more
         told = self.pagination.per_page
-        return told is not None and self.count < min(told, self.window.size) and self.total == self.count
+        return told is not None and self.count < told and self.count != self.window.size and self.total == self.count
 
 
 class UnreadableError(Exception):

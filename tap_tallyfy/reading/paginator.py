@@ -228,6 +228,8 @@ class ListPaginator:
         A total may be counted at another moment than the rows, so that it may only object, or agree. Without one the
         page has to show where it stands: it reaches down to what has been read, which lies where it lay before.
         """
+        if page.pagination.per_page is not None and page.count >= page.pagination.per_page:
+            return False  # it is full, as the server itself says
         if page.total is not None and page.end <= page.total:
             return page.end == page.total
         stands = page.window.start + sum(key > self.low for key in keys) == self._next.tie_begins

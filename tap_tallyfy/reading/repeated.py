@@ -92,6 +92,7 @@ def of_everything(source: MeteredSource, identity: Identity, size: int) -> Gener
         if page.count > (length or page.count) or (here and here <= ids) or (is_rest and page.count):
             return None
         length = length or page.count
+        size = max(size, length)  # one that sends more than is asked for has a size of its own
         rows, keyless = rows + page.count, keyless + page.keyless
         ids |= here
         totals.add(page.total)

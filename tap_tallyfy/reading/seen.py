@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from tap_tallyfy.dates import to_second
+from tap_tallyfy.dates import to_second, to_text
 from tap_tallyfy.reading.paginator import BOTTOM
 
 if TYPE_CHECKING:
@@ -90,8 +90,10 @@ class Seen:
         if announced is not None:
             self._announced = announced if self._announced is None else min(announced, self._announced)
         now = time.time() if page.server_time is None else page.server_time
-        # What is dated later is wrong.
-        newest = max((date for date in map(changed_at, page.records) if date <= now), default=BOTTOM)
+        # What is dated later is wrong. Texts of one form compare as the moments do, and faster.
+        limit = to_text(now)
+        dates = (record.get("last_updated") or record.get("created_at") or "" for record in page.records)
+        newest = to_second(max((date for date in dates if date <= limit), default=None))
         if not self._has_begun:
             self._has_begun, self.clock = True, page.server_time
             self.newest = max(self.newest, newest)
@@ -148,7 +150,7 @@ class Seen:
         key = self.identity(record)
         known = key in self._ids or key in self._before
         self._ids.add(key)
-        if self.unchanged_since_start(record):
+        if BOTTOM < changed_at(record) < self._unchanged_before:
             return not known
         version = to_second(record.get("last_updated")), hash(msgspec.json.encode(record))
         latest = self._versions.get(key, (BOTTOM, 0))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from tap_tallyfy.reading import repeated
@@ -264,11 +264,12 @@ class Walk:
 
     def _contradicts(self, part: ListPaginator, order: Order, page: Page) -> bool:
         """Return whether a page shows unread records, older than the sync, where all have been read."""
+        if part.high is None:
+            return False
+        above = takewhile(lambda record: order.key(record) > part.low, page.records)  # they fall, or are refused
         return any(
-            part.low < order.key(record) < (BOTTOM if part.high is None else part.high)
-            and record not in self.seen
-            and self.seen.unchanged_since_start(record)
-            for record in page.records
+            order.key(record) < part.high and record not in self.seen and self.seen.unchanged_since_start(record)
+            for record in above
         )
 
     def _through_a_tie(self, source: MeteredSource, part: ListPaginator, order: Order) -> Generator[Record, None, None]:
@@ -288,14 +289,14 @@ class Walk:
             return True
         if front.has_more or length == size or not length:
             return False
-        behind = source.read(Window(2, size, front.window.sort))
+        behind = source.read(Window(2, max(size, length), front.window.sort))
         yield from self._new_records(behind)
         if behind.count and self._shows_same(behind, front):
             # Paging is ignored; where only the page's number is, more may lie behind it.
             smaller = source.read(Window(1, max(length - 1, 1), front.window.sort))
             yield from self._new_records(smaller)
             return self._shows_same(smaller, front)
-        if behind.count:
+        if behind.count or behind.pagination.per_page != front.pagination.per_page:
             return False
         # Two requests are two moments. If the first page is as it was, no other record was there in between.
         again = source.read(front.window)

@@ -192,7 +192,7 @@ def filled(tables: Tables) -> Tables:
     return {
         name: {
             key: {
-                field.lower(): as_loaded(name, field, value)
+                field.lower(): value
                 for field, value in row.items()
                 if value not in _EMPTY and (name, field) not in _MAY_BE_STALE
             }
@@ -200,11 +200,6 @@ def filled(tables: Tables) -> Tables:
         }
         for name, rows in tables.items()
     }
-
-
-def as_loaded(name: str, column: str, value: Any) -> Any:
-    """A value; PostgreSQL's loader writes the numbers in an array that may hold texts as texts."""
-    return [str(item) for item in value] if (name, column) == ("groups", "members") else value
 
 
 _EMPTY: tuple[Any, ...] = (None, "")

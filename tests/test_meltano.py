@@ -254,7 +254,8 @@ def kind(schema: dict[str, Any]) -> str:
         return "options"
     if schema.get("format") == "date-time":
         return "date_iso8601"
-    return str(schema["type"] if isinstance(schema["type"], str) else schema["type"][0])
+    name = str(schema["type"] if isinstance(schema["type"], str) else schema["type"][0])
+    return {"number": "decimal"}.get(name, name)
 
 
 def test_settings_from_the_environment_reach_the_tap_and_unset_ones_do_not(project: Project) -> None:
@@ -276,6 +277,7 @@ def test_settings_from_the_environment_reach_the_tap_and_unset_ones_do_not(proje
         "lookback_seconds": 60,
         "request_timeout": 60,
         "trust_totals": True,
+        "full_task_sync_hours": 24,
         "tasks": {"archived": "include"},
         "checklists": {"archived": "include"},
         "runs": {"archived": "include", "owners": ["1001", "1002"], "starred": True, "status": "active"},
@@ -293,6 +295,7 @@ def test_what_meltano_sets_reaches_the_tap_as_what_it_is(project: Project) -> No
         "flattening_max_depth": 2,
         "flattening_separator": "__",
         "trust_totals": False,
+        "full_task_sync_hours": 1.5,
         "report": "output/report.json",
     }
     for name, value in settings.items():

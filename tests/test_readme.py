@@ -280,8 +280,8 @@ def run_script(script: str, folder: Path, **variables: str) -> None:
     (folder / ".venv").symlink_to(Path(sys.prefix))
     env = environment(**variables)
     env["PATH"] = os.pathsep.join((str(folder), str(folder / ".venv/bin"), env["PATH"]))
-    bash = ["bash", "-euo", "pipefail", "-c", script]
-    done = subprocess.run(bash, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    bash = ["bash", "-euo", "pipefail", "-c", f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"]
+    done = subprocess.run(bash, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
 
 
@@ -342,7 +342,8 @@ def spoken(node: ast.AST) -> list[ast.expr]:
             return [text]
         case ast.Raise(exc=ast.Call() as made) | ast.Return(value=ast.Call() as made) if made.args:
             name = getattr(made.func, "id", "")
-            return made.args[:1] if name.endswith("Error") and not hasattr(builtins, name) else []
+            is_told = name.endswith("Error") and name != "SurpriseError" and not hasattr(builtins, name)
+            return made.args[:1] if is_told else []
         case ast.Yield(value=ast.expr() as text):
             return [text]
         case ast.Assign(targets=[ast.Name(id="msg" | "sentence" | "why")], value=text):

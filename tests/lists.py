@@ -8,6 +8,7 @@ from collections import defaultdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from sandbox.templates import TEMPLATE_OF, stages
 from tests.tap import TAP, Result, run_command, run_tap
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ Tables = dict[str, dict[Key, Row]]
 
 #: The streams of each list, its head first, and what `with` asks for where a stream is made from more than the record.
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "runs": ("runs", "kickoff_answers"),
+    "organization": ("organization",),
+    "runs": ("runs", "kickoff_answers", "run_tags"),
     "tasks": ("tasks", "task_answers", "comments"),
-    "checklists": ("checklists", "steps", "form_fields"),
+    "checklists": ("checklists", "steps", "form_fields", "stages"),
     "users": ("users",),
     "groups": ("groups",),
     "tags": ("tags",),
@@ -36,11 +38,17 @@ PATHS = {"activity_feed": "activity-feeds"}
 STREAMS = tuple(stream for family in FAMILIES.values() for stream in family)
 KEYS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(STREAMS, ("org_id", "id")),
+    "organization": ("org_id",),
     "guests": ("org_id", "email"),
+    "run_tags": ("org_id", "run_id", "tag_id"),
+    "stages": ("org_id", "checklist_id", "id"),
     "task_answers": ("org_id", "task_id", "field_id"),
     "kickoff_answers": ("org_id", "run_id", "field_id"),
 }
 INCREMENTAL = {*FAMILIES["runs"], *FAMILIES["tasks"], *FAMILIES["activity_feed"]}
+_ORGANIZATION = (
+    "name", "timezone", "working_days", "default_deadline", "created_on", "last_updated", "plan_code", "users_count",
+)  # fmt: skip
 _OBJECTS = ("progress", "whole_progress", "custom_fields", "taskdata")
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
 _FIELD = (
@@ -58,7 +66,19 @@ def expected(sandbox: Sandbox) -> Tables:
     rows = {name: [_row(name, record) for record in records_of(sandbox, name)] for name in FAMILIES}
     threads = {task_id: hidden["threads"] for task_id, hidden in sandbox.hidden("tasks").items()}
     steps = {checklist_id: hidden["steps"] for checklist_id, hidden in sandbox.hidden("checklists").items()}
+    tags = {run_id: hidden.get("tag_ids", ()) for run_id, hidden in sandbox.hidden("runs").items()}
     rows |= {
+        "run_tags": [
+            {"run_id": run["id"], "tag_id": tag, "last_updated": run["last_updated"]}
+            for run in rows["runs"]
+            for tag in tags[run["id"]]
+        ],
+        "stages": [
+            {**stage, "checklist_id": checklist["id"], "id": str(stage["id"])}
+            for checklist in rows["checklists"]
+            if checklist["id"] in TEMPLATE_OF
+            for stage in stages(TEMPLATE_OF[checklist["id"]])
+        ],
         "kickoff_answers": [row for run in rows["runs"] for row in _kickoff_answers(run)],
         "task_answers": [row for task in rows["tasks"] for row in _task_answers(task)],
         "comments": [
@@ -137,6 +157,8 @@ def _row(name: str, record: Row) -> Row:
             return {**row, "old_value": _as_text(row["old_value"]), **_hidden_guests(row)}
         case "guests":
             return without(row, "id", "link")
+        case "organization":
+            return {field: row[field] for field in _ORGANIZATION}
         case _:
             return row
 
@@ -240,8 +262,9 @@ def as_expected(name: str, record: Row) -> Row:
     """A record as `expected` has it: nothing may be beside, and answers are compared by what their JSON says."""
     row = dict(record)
     assert has_no_misfit(name, row.pop("_extra", None))
-    if name.endswith("_answers") and row["value_json"] is not None:
-        row["value_json"] = json.loads(row["value_json"])
+    for column in {"value_json", "working_days", "default_deadline"} & row.keys():
+        if isinstance(row[column], str):
+            row[column] = json.loads(row[column])
     return row
 
 

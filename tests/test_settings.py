@@ -36,7 +36,7 @@ def company() -> Iterator[Sandbox]:
 
 def expect_refusal(result: Result, *names: str) -> str:
     """Check that settings were refused before any request, in one sentence that names them."""
-    assert result.code == 1, result.stderr
+    assert result.code == 78, result.stderr
     assert result.requests == []
     assert result.lines == []
     assert "Traceback" not in result.stderr
@@ -114,7 +114,7 @@ def test_wrong_settings_are_refused_before_any_request(company: Sandbox, setting
 )
 def test_a_refused_secret_is_not_shown(company: Sandbox, settings: dict[str, Any], name: str, secret: str) -> None:
     result = run_tap(company, env={"LOGLEVEL": "DEBUG"}, **settings)
-    assert result.code == 1
+    assert result.code == 78
     assert result.requests == []
     assert name in " ".join(result.errors)
     assert secret not in result.everything

@@ -497,7 +497,7 @@ def test_archived_runs_whose_filters_are_refused_are_an_error(account: Sandbox) 
 
 
 def expect_no_archived(result: Result) -> None:
-    assert result.code == 1
+    assert result.code == 78
     assert "Traceback" not in result.stderr
     (sentence,) = result.errors
     assert "'runs.archived'" in sentence

@@ -24,7 +24,6 @@ A_DAY = 86_400
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(runs=60, seed=3) as running:
-        running.set_clock(running.now())
         yield running
 
 

@@ -1,8 +1,26 @@
-"""Lets `python -m tap_tallyfy` do what `tap-tallyfy` does."""
+"""Command line: `tap-tallyfy`, and `python -m tap_tallyfy`."""
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
+
+from tap_tallyfy.command import WRONG_SETTING
 from tap_tallyfy.tap import TapTallyfy
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Run the tap; a log level that there is not is a wrong setting, which the SDK would fail on with a traceback."""
+    for name in ("TAP_TALLYFY_LOGLEVEL", "LOGLEVEL"):
+        level = os.environ.get(name, "").strip()
+        if level and not isinstance(logging.getLevelName(level.upper()), int):
+            sys.stderr.write(f"'{name}' is '{level}', which is no level; set it to DEBUG, INFO, WARNING or ERROR.\n")
+            sys.exit(WRONG_SETTING)
+        if not level:
+            os.environ.pop(name, None)
     TapTallyfy.cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _PASSING: Final = 75
 _BUG: Final = 70
+WRONG_SETTING: Final = 78
 _OTHER: Final = 1
 #: Exit codes by class of error, after sysexits.h; `docs/troubleshooting.md` says what to do with each.
 _CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
@@ -42,12 +43,12 @@ _CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (ListRefusedError, 77),
     (ListFailedError, _PASSING),
     (UnreadListError, _PASSING),
-    (FilterRefusedError, 78),
-    (ListUnsupportedError, 78),
-    (NetworkSettingsError, 78),
-    (ConfigValidationError, 78),
-    (MapExpressionError, 78),
-    (StreamMapConfigError, 78),
+    (FilterRefusedError, WRONG_SETTING),
+    (ListUnsupportedError, WRONG_SETTING),
+    (NetworkSettingsError, WRONG_SETTING),
+    (ConfigValidationError, WRONG_SETTING),
+    (MapExpressionError, WRONG_SETTING),
+    (StreamMapConfigError, WRONG_SETTING),
     (SingerSDKError, _OTHER),
     (OSError, 74),
 )
@@ -128,6 +129,8 @@ class TallyfyCommand(SingerCommand):
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            if sys.stdout is None:
+                raise OutputError("Nothing can be written, since standard output is closed; check the target.")
             return super().main(*args, **kwargs)
         except (SingerSDKError, OSError) as error:
             self.logger.debug("Where that happened:", exc_info=True)

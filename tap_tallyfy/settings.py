@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values, find_dotenv
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.singerlib import Catalog
 
 from tap_tallyfy.dates import ConversionError, date_time, lies_in_the_future
 from tap_tallyfy.records.contract import CONTRACT
@@ -386,6 +387,22 @@ def json_content(option: str, file: IO[str] | None) -> dict[str, Any] | None:
     return content
 
 
+def catalog(option: str, file: IO[str] | None) -> Catalog | None:
+    """Return the catalog that a file of the command line holds, or None where there is no file.
+
+    Raises:
+        ConfigValidationError: If the file holds no catalog.
+    """
+    content = json_content(option, file)
+    if file is None or content is None:
+        return None
+    try:
+        return Catalog.from_dict(content)
+    except (TypeError, LookupError, AttributeError, ValueError):
+        sentence = f"The file given with {option}, '{file.name}', holds no catalog; make one with --discover."
+        raise ConfigValidationError(sentence, errors=[sentence]) from None
+
+
 def errors_before_schema(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
     """Yield what must not reach the check against the JSON schema.
 
@@ -443,7 +460,9 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
     for stream in streams:
         settings: Mapping[str, Any] = config.get(stream.name, {})
         status, archived = settings.get("status"), settings.get("archived")
-        if (status == "archived" and archived == "exclude") or (archived == "only" and status in _ACTIVE_ONLY):
+        loses_status = stream.archived is not None and any("status" in each for each in stream.archived.param_variants)
+        is_only_active = loses_status and archived == "only" and status in _ACTIVE_ONLY
+        if (status == "archived" and archived == "exclude") or is_only_active:
             yield (
                 f"'{stream.name}.status' is '{status}' and '{stream.name}.archived' is '{archived}', but no record"
                 " is both; remove one of them."

@@ -219,7 +219,7 @@ class TapTallyfy(Tap):
             tap = cls(
                 config=config.config,
                 state=settings.json_content("--state", state),
-                catalog=settings.json_content("--catalog", catalog),
+                catalog=settings.catalog("--catalog", catalog),
                 parse_env_config=config.parse_env,
             )
             if report:
@@ -228,9 +228,9 @@ class TapTallyfy(Tap):
             def stop(number: int, _frame: FrameType | None) -> None:
                 tap.logger.error("Stopped by %s; the bookmark stays where it was.", signal.Signals(number).name)
                 code = 128 + number
-                if isinstance(tap.message_writer, LineWriter):
-                    tap.message_writer.stop(code, lambda: _write(report, SystemExit(code)))
-                sys.exit(code)
+                if not isinstance(tap.message_writer, LineWriter):
+                    sys.exit(code)
+                tap.message_writer.stop(code, lambda: _write(report, SystemExit(code)))
 
             with command.signals_sent_to(stop):
                 tap.sync_all()

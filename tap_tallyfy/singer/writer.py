@@ -81,8 +81,6 @@ class LineWriter(MsgSpecWriter):
         Raises:
             OutputError: If the output is closed or full.
         """
-        if sys.stdout is None:
-            raise OutputError("Messages cannot be written, since standard output is closed; check the target.")
         before = self._position()
         self._writing = True
         try:

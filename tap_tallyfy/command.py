@@ -1,4 +1,4 @@
-"""The command line: how a process ends, and what it says then."""
+"""The command line: exit codes, error messages and signals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PASSING: Final = 75
 _BUG: Final = 70
 WRONG_SETTING: Final = 78
 _OTHER: Final = 1
-#: Exit codes by class of error, after sysexits.h; `docs/troubleshooting.md` says what to do with each.
+#: Exit codes by class of error, after sysexits.h; `docs/troubleshooting.md` explains each.
 _CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (ShrunkError, 65),
     (OutputError, 74),
@@ -65,7 +65,7 @@ def exit_code(error: BaseException) -> int:
         return error.code if isinstance(error.code, int) else 0
     if isinstance(error, SyncFailedError):
         codes = [exit_code(each) for each in error.errors.values()]
-        # What a person has to mend does not pass by itself.
+        # An error that a person has to mend does not pass by itself.
         return next((code for code in codes if code != _PASSING), _PASSING)
     return next((code for kind, code in _CODES if isinstance(error, kind)), _BUG)
 
@@ -76,12 +76,12 @@ def is_retried(code: int) -> bool:
 
 
 def outcome(code: int) -> str:
-    """Return what an exit code says of a sync: `done`, `failed` or `stopped`."""
+    """Return the outcome that an exit code stands for: `done`, `failed` or `stopped`."""
     return "stopped" if code > _STOPPED else "failed" if code else "done"
 
 
 def sentences(error: BaseException) -> Sequence[str]:
-    """Return what to tell the user of an error, a sentence each."""
+    """Return the sentences that explain an error to the user."""
     if isinstance(error, ConfigValidationError):
         return [str(each) for each in error.errors]
     if isinstance(error, SyncFailedError):
@@ -130,7 +130,7 @@ class TallyfyCommand(SingerCommand):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
             if sys.stdout is None:
-                raise OutputError("Nothing can be written, since standard output is closed; check the target.")
+                raise OutputError("Nothing can be written, since standard output is closed; check the target.")  # noqa: TRY301
             return super().main(*args, **kwargs)
         except (SingerSDKError, OSError) as error:
             self.logger.debug("Where that happened:", exc_info=True)

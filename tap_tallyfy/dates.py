@@ -18,7 +18,7 @@ _DAY_OF_MONTH = (
 )
 #: Most date-times: in the form the tap writes, and on no leap day.
 USUAL_DATE_TIME: Final = re.compile(rf"(?!0000)\d{{4}}-{_DAY_OF_MONTH}T{_TIME}:[0-5]\d\.\d{{3}}Z", re.ASCII)
-#: What a date-time of the usual kind may end in behind its seconds; without a zone it is UTC.
+#: Endings of a usual date-time behind its seconds; without a zone it is UTC.
 _UTC: Final = frozenset({".000Z", "Z", "+00:00", ".000000Z", ".000+00:00", ""})
 _DATE_TIME = re.compile(
     rf"(\d{{4}}-\d\d-\d\d)(?:[T ]({_TIME}(?::[0-5]\d)?)(?:\.(\d+))?)?\s?(Z|[+-]\d\d:?\d\d)?", re.ASCII | re.IGNORECASE
@@ -82,7 +82,7 @@ def date_time_or_none(value: object) -> str | None:
 
 
 def second(value: str | None) -> str:
-    """Return a date-time to the second, which is what the API dates changes to, comparable as text; `""` for none.
+    """Return a date-time to the second, the precision of the API, comparable as text; `""` for none.
 
     Args:
         value: A date-time in the form the tap writes, or None.
@@ -103,7 +103,7 @@ def to_second(value: str | None) -> float:
 
 
 def to_text(seconds: float) -> str:
-    """Return a moment in the form the tap writes; what lies before all time is its first second.
+    """Return a moment in the form the tap writes; the first second of all time for any before it.
 
     Args:
         seconds: Seconds since the epoch, or -inf.

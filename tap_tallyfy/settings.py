@@ -1,4 +1,4 @@
-"""The tap's settings: what there is, and what no JSON schema can say about them."""
+"""The tap's settings, and the checks that a JSON schema cannot make."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def read_environment(
         logger: Where to warn of variables that have no effect.
 
     Raises:
-        ConfigValidationError: If a variable does not hold what its setting needs.
+        ConfigValidationError: If the value of a variable does not suit its setting.
     """
     _read_dotenv(environment, logger)
     variables = {name: text for name, text in environment.items() if name.startswith(_PREFIX) and text.strip()}
@@ -315,7 +315,7 @@ _KINDS: Final = {
     "boolean": "true or false",
     "object": "a JSON object",
 }
-#: The SDK takes the former for true; the latter are what people write for false.
+#: The SDK takes the former for true; people write the latter for false.
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
@@ -369,7 +369,7 @@ def json_file(option: str, name: str) -> Iterator[None]:
 
 
 def json_content(option: str, file: IO[str] | None) -> dict[str, Any] | None:
-    """Return what a file of the command line holds, or None where there is no file.
+    """Return the content of a file of the command line, or None where there is no file.
 
     Args:
         option: The option that the file is given with, such as `--state`.
@@ -404,7 +404,7 @@ def catalog(option: str, file: IO[str] | None) -> Catalog | None:
 
 
 def errors_before_schema(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what must not reach the check against the JSON schema.
+    """Yield an error for each setting that must not reach the check against the JSON schema.
 
     Args:
         config: The settings as given.
@@ -436,7 +436,7 @@ def _missing_credentials(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> Iterator[str]:
-    """Yield what is wrong with settings that are valid against the schema, a sentence each.
+    """Yield an error for each wrong setting that is valid against the schema.
 
     Args:
         config: The settings.
@@ -470,7 +470,7 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
 
 
 def bare_state(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state without what Meltano and others wrap it in: `completed` and `singer_state`."""
+    """Return a state without the wrapping of Meltano and others: `completed` and `singer_state`."""
     for wrapping in ("completed", "singer_state"):
         inner = state.get(wrapping)
         state = inner if isinstance(inner, dict) and "bookmarks" not in state else state
@@ -478,7 +478,7 @@ def bare_state(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def state_errors(state: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with a state as a whole.
+    """Yield an error if a state as a whole is none.
 
     Args:
         state: The state as given.

@@ -155,7 +155,7 @@ class StagesStream(NestedStream):
 
 
 class OrganizationStream(ListStream):
-    """The organization itself: one row, and only what is no key, token or login address."""
+    """The organization itself: one row, without its keys, tokens and login addresses."""
 
     name = "organization"
     contract_key = "/organizations/{org_id}"
@@ -220,7 +220,7 @@ class FoldersStream(ListStream):
 
 
 class ActivityFeedStream(ListStream):
-    """Who did what, and when; not selected by default, since only an administrator's token sees all of it."""
+    """Who did what and when; not selected by default, since only an administrator's token sees all of it."""
 
     name = "activity_feed"
     contract_key = "/organizations/{org_id}/activity-feeds"

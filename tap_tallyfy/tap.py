@@ -90,7 +90,7 @@ class TapTallyfy(Tap):
 
     @cached_property
     def session(self) -> Session:
-        """What the streams share."""
+        """The session that all streams share."""
         secrets = Secrets(self.config)
         hide_in_log(secrets)
         client = Client(self.config, self.logger, secrets=secrets)

@@ -1,4 +1,4 @@
-"""The base of all streams: their settings, their columns, and what the SDK asks of a stream."""
+"""The base of all streams: settings, columns, and the hooks that the SDK calls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
-#: What ends a sync with one sentence: the settings, the API, the target or this machine are at fault, not the tap.
+#: Errors that end a sync with one sentence: the settings, the API, the target or this machine are at fault, not the tap.
 EXPECTED: Final = (SingerSDKError, OSError)
 #: Settings under a list's name that do not change which records match.
 _NO_FILTERS: Final = frozenset({"archived", "sort", "without_pagination"})
@@ -72,7 +72,7 @@ class TallyfyStream(Stream):
     # `RecordParser` has made every record valid already.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     name: str = ""
-    #: What a record is, by its name in the contract: the path of a list, or the name of a row.
+    #: The kind of its records, by the key in the contract: the path of a list, or the name of a row.
     contract_key: ClassVar[str]
     replication_key: str | None = None
     #: Whether nothing is ever deleted, so that rows which are no longer sent are history.
@@ -87,7 +87,7 @@ class TallyfyStream(Stream):
 
         Args:
             tap: The tap.
-            session: Returns what the streams share; called when a sync needs it, since discovery has no settings.
+            session: Returns the shared session; called only when a sync needs it, since discovery has no settings.
         """
         self.find_session = session
         self.own_keys: tuple[str, ...] = tuple(self.primary_keys)
@@ -95,7 +95,7 @@ class TallyfyStream(Stream):
 
     @property
     def session(self) -> Session:
-        """What the streams of the tap share."""
+        """The session that all streams of the tap share."""
         return self.find_session()
 
     @abstractmethod
@@ -177,7 +177,7 @@ class TallyfyStream(Stream):
             raise ConfigValidationError(error, errors=[error])
 
     def columns(self) -> Columns:
-        """Return what of a record goes out, by the catalog."""
+        """Return the columns that the catalog selects."""
         properties = self.effective_schema["properties"]
         selected = [name for name in properties if self.mask["properties", name]]
         return Columns(
@@ -194,7 +194,7 @@ class TallyfyStream(Stream):
 
     @property
     def tables(self) -> list[str]:
-        """What the target calls the stream: stream maps may rename it, copy it, or leave it out."""
+        """The names of the stream in the target: stream maps may rename it, copy it, or leave it out."""
         if not self.selected:
             return []
         return [map_.stream_alias for map_ in super().stream_maps if not isinstance(map_, RemoveRecordTransform)]
@@ -214,7 +214,7 @@ class TallyfyStream(Stream):
 
     @property
     def made_for(self) -> MadeFor:
-        """What a bookmark depends on: under other settings, or in another shape, it would skip records."""
+        """The conditions of a bookmark: under other settings, or in another shape, it would skip records."""
         settings = {
             "org_id": self.config["org_id"],
             "archived": self.settings.get("archived", "include"),
@@ -224,7 +224,7 @@ class TallyfyStream(Stream):
         return MadeFor(fingerprint(settings), fingerprint([list(self.primary_keys), types]), self.start)
 
     def load_bookmark(self) -> Bookmark:
-        """Return what earlier syncs have left of the stream, and say if its bookmark is void."""
+        """Return the stream's bookmark of earlier syncs, and warn if it is void."""
         found = Bookmark.load(self.stream_state, self.replication_key if self.has_bookmark else None, self.made_for)
         if found.void:
             self.logger.warning("The bookmark of '%s' %s; the stream starts over.", self.name, found.void)
@@ -247,7 +247,7 @@ class TallyfyStream(Stream):
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
         """Return None: the server's clock caps the bookmark, not this machine's, which may be wrong by hours."""
 
-    # What a person sees
+    # Log
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:

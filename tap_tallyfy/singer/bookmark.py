@@ -1,4 +1,4 @@
-"""What the tap keeps in a stream's part of the state, and when that is void.
+"""The stream's part of the state, and when it is void.
 
 Nothing else touches the state. A stream's entry stays as it was until the stream has been read to its end: a sync that
 fails, and one under wrong settings, costs no bookmark.
@@ -14,14 +14,14 @@ import msgspec
 
 from tap_tallyfy.dates import date_time_or_none, lies_in_the_future, second
 
-#: Where the SDK keeps what it makes the bookmark once a stream has been synced to its end.
+#: Where the SDK finds the next bookmark once a stream has been synced to its end.
 _PROGRESS: Final = "progress_markers"
 _KEY, _VALUE, _MADE_FOR = "replication_key", "replication_key_value", "made_for"
 
 
 @dataclass(frozen=True)
 class MadeFor:
-    """What a bookmark depends on: under anything else it would skip records.
+    """The conditions of a bookmark: under any others it would skip records.
 
     Attributes:
         settings: The organization and the filters, as a hash.
@@ -41,13 +41,13 @@ def fingerprint(value: object) -> str:
 
 @dataclass
 class Bookmark:
-    """What an earlier sync has left of a stream.
+    """A stream's notes of earlier syncs.
 
     Attributes:
         value: The date-time up to which all changes have been read, or `""`.
         sort: The order by change that the server was seen to honour, or None.
         version: The version that the target was told last to be the one of all rows, or None.
-        rows: For each organization and list, what the last complete reading has shown; see `deletions`.
+        rows: For each organization and list the tally of the last complete reading; see `deletions`.
         marks: Further notes, by the name of who keeps them.
         void: Why the value must not be used, or `""`.
     """
@@ -66,7 +66,7 @@ class Bookmark:
         Args:
             state: The stream's part of the state.
             replication_key: The field that the stream is replicated by, or None if it has no bookmark.
-            made_for: What a bookmark depends on.
+            made_for: The present conditions.
         """
         version, rows, marks, sort = (state.get(name) for name in ("version", "rows", "marks", "sort"))
         kept = cls(
@@ -90,13 +90,13 @@ class Bookmark:
         Args:
             state: The stream's part of the state; changed in place.
             replication_key: The field that the stream is replicated by, or None if it has no bookmark.
-            made_for: What the bookmark depends on from now on.
+            made_for: The present conditions.
         """
         state.pop(_PROGRESS, None)
         for name in (_KEY, _VALUE, "start_date", "filters", "sort", "version", "rows", "marks", _MADE_FOR):
             state.pop(name, None)
         if replication_key and self.value:
-            # The SDK promotes what it finds here, and only that, as soon as the stream is done.
+            # The SDK promotes this value, and only this, as soon as the stream is done.
             state[_PROGRESS] = {_KEY: replication_key, _VALUE: self.value}
         state["filters"] = made_for.settings
         state[_MADE_FOR] = made_for.shape

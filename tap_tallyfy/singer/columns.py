@@ -1,4 +1,4 @@
-"""What of a record goes out: exactly the columns of the stream's SCHEMA."""
+"""Fits records to the stream's SCHEMA: exactly its columns go out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Columns:
 
         Args:
             selected: The columns of the SCHEMA, in its order.
-            deselected: What goes nowhere, not into `_extra` either.
+            deselected: Fields that go nowhere, not into `_extra` either.
             org_id: The organization that records belong to, or None where the catalog has no column for it.
             as_floats: Whether numbers with a point become floats, which the expressions of stream maps need.
         """

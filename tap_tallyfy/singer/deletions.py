@@ -1,9 +1,9 @@
 """Tells the target which rows are gone, and only when that is sure.
 
 Singer's way is a version on every record, and an ACTIVATE_VERSION message: rows of an older version are deleted ones.
-The SDK sends it before it reads anything, so that a sync which breaks off would delete what it never read. Here it
-follows a reading that has shown every row. A token that sees less, or another user's, would mark what exists; so each
-list is held against what the last complete reading has shown of it.
+The SDK sends it before it reads anything, so a sync that breaks off would delete rows it never read. Here it
+follows a reading that has shown every row. A token that sees less, or another user's, would mark rows that
+exist; so each list is held against the last complete reading.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Tally:
         """Begin to count.
 
         Args:
-            known: What `note` returned for an earlier reading, or anything else for none.
+            known: The result of `note` after an earlier reading; anything else means none.
         """
         known = known if isinstance(known, dict) else {}
         most, sketch = known.get("most"), known.get("ids")
@@ -95,7 +95,7 @@ class Tally:
 
     @property
     def loss(self) -> str:
-        """What speaks against believing the list, or `""`."""
+        """Why the list is not believed, or `""`."""
         if self._most <= _UNGUARDED:
             return ""
         if self.rows < self._most / 2:
@@ -111,7 +111,7 @@ class Tally:
         return ""
 
     def note(self) -> dict[str, Any]:
-        """Return what is to be kept for the next reading: the most rows so far, and the sketch."""
+        """Return the most rows so far and the sketch, to be kept for the next reading."""
         packed = b"".join(hashed.to_bytes(_BYTES, "big") for hashed in sorted(self._in_sketch))
         most = {"most": max(self._most, self.rows)}
         return {**most, "ids": base64.b64encode(packed).decode()} if packed else most

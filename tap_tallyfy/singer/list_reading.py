@@ -45,7 +45,7 @@ class ListReading:
         stream: The stream.
         endpoint: Where its lists are.
         misfits: Lists inside of records that came as something else.
-        tallies: What each list has shown, by its name.
+        tallies: Counts the records of each list, by its name.
     """
 
     def __init__(self, stream: ListStream, bookmark: Bookmark, *, bare: bool = False) -> None:
@@ -53,7 +53,7 @@ class ListReading:
 
         Args:
             stream: The stream.
-            bookmark: What earlier syncs have left; the order that turns out to be honoured is noted in it.
+            bookmark: Notes of earlier syncs; the order that the server honours is added.
             bare: Whether to leave out the user's filters, and all related data.
         """
         self.misfits: set[Misfit] = set()
@@ -143,7 +143,7 @@ class ListReading:
             endpoint = replace(endpoint, url=self.stream.url(path))
         return ListSource(endpoint, self.stream.session.client, listing, self._on_page, self.stream.logger)
 
-    # What is noted while pages come
+    # Notes while pages arrive
 
     def _on_page(self, page: Page) -> None:
         self.stream.session.progress.page(self.stream.name, page, len(self._seen))
@@ -161,7 +161,7 @@ class ListReading:
     def _note_repaired(self) -> None:
         self._parser.repaired = True
 
-    # What is said in the end, by name and number, never by value
+    # Reports: by name and number, never by value
 
     @property
     def doubt(self) -> str:
@@ -180,10 +180,10 @@ class ListReading:
         return any(each.fell_short for each in self._seen.lists)
 
     def report(self, *, keeps_extra: bool) -> None:
-        """Log what departs from the contract, once for the whole list.
+        """Log departures from the contract, once for the whole list.
 
         Args:
-            keeps_extra: Whether `_extra` takes what fits no column.
+            keeps_extra: Whether `_extra` takes values that fit no column.
         """
         name, log, parser = self.stream.name, self.stream.logger, self._parser
         kept = "are kept in '_extra'" if keeps_extra else "are left out, since '_extra' is not selected"

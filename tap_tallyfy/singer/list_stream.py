@@ -39,9 +39,9 @@ class Follows:
         parent: The name of the stream of the parents.
         of_parent: The path of the list of a parent's children, with `{parent}` in place of its ID.
         key: The field of a child that has its parent's ID.
-        alone: What asks for the children that have no parent.
+        alone: Query parameters for the children that have no parent.
         is_alone: Tells those that may have a parent of their own, which no list shows.
-        newest: What asks for the children that were created last, and completed last.
+        newest: Query parameters for the children created last, and completed last.
     """
 
     parent: str
@@ -55,7 +55,7 @@ class Follows:
 class ListStream(TallyfyStream):
     """A stream over one list endpoint.
 
-    A subclass is a declaration: its name, its path in the contract, and what sets its list apart.
+    A subclass is a declaration: its name, its path in the contract, and the ways in which its list differs from others.
     """
 
     primary_keys: Sequence[str] = ("org_id", "id")
@@ -77,13 +77,13 @@ class ListStream(TallyfyStream):
     always_with: ClassVar[Sequence[str]] = ()
     #: Further fields that may arrive as `{"data": ...}`, as related data does.
     wrapped: ClassVar[Sequence[str]] = ()
-    #: The query parameter that leaves out what is older than a day, where the API has one.
+    #: The query parameter that leaves out records created before a day, where the API has one.
     since_parameter: ClassVar[str] = ""
     #: Query parameters that are no settings, since the tap has to decide them.
     managed_params: ClassVar[frozenset[str]] = frozenset()
     #: The query parameter that sorts.
     sort_parameter: ClassVar[str] = "sort"
-    #: What asks for the list in one response; empty where nothing does.
+    #: Query parameters that ask for the whole list in one response; empty where there are none.
     unpaginated: ClassVar[Mapping[str, str]] = {"without_pagination": "true"}
     #: Yields a record and the records of the same kind that it holds; None where it holds none.
     expand: ClassVar[Callable[[Record, Callable[[Record], Record], set[Misfit]], Iterable[Record]] | None] = None
@@ -119,7 +119,7 @@ class ListStream(TallyfyStream):
         return (*self.lists, self.archived) if self.archived else self.lists
 
     def listings_since(self, floor: float) -> Sequence[Listing]:
-        """Return the lists, without most of what is older than a second if the API can leave that out.
+        """Return the lists, without most records older than a second where the API can leave them out.
 
         Args:
             floor: The second, or `BOTTOM` for all.
@@ -220,9 +220,9 @@ class ListStream(TallyfyStream):
         Args:
             listing: The list.
             source_of: Gives the pages of a list.
-            seen: What this sync has seen.
+            seen: The records that this sync has seen.
             floor: The second before which all changes are known, or `BOTTOM` to read everything.
-            orders: Orders by the last change, each with what is known of it.
+            orders: Orders by the last change, each with the evidence for it.
 
         Raises:
             UnreadListError: If it cannot be shown that nothing was missed.
@@ -237,7 +237,7 @@ class ListStream(TallyfyStream):
             yield from self.walk(part, source_of(part), seen, floor, {})
 
     def orders_by_change(self, proven: str | None) -> Mapping[Order, SortEvidence]:
-        """Return the orders by change that records allow, each with what is known of it.
+        """Return the orders by change that records allow, each with the evidence for it.
 
         Args:
             proven: The one that an earlier sync has seen honoured, or None.
@@ -257,14 +257,14 @@ class ListStream(TallyfyStream):
         *,
         by_creation: Sequence[Order] | None = None,
     ) -> Iterator[Record]:
-        """Yield the records of one list; see `read`, which also looks for what a list may hide.
+        """Yield the records of one list; see `read`, which also looks for hidden records.
 
         Args:
             listing: The list.
             source: Gives its pages.
-            seen: What has been seen before.
+            seen: The records that have been seen before.
             floor: The second before which all changes are known, or `BOTTOM` to read everything.
-            orders: Orders by the last change, each with what is known of it.
+            orders: Orders by the last change, each with the evidence for it.
             by_creation: Orders by creation, or None for those of the stream's own lists.
         """
         if self.is_single:
@@ -301,7 +301,7 @@ class ListStream(TallyfyStream):
             listing: The list, which has been read.
             source_of: Gives the pages of a list.
             shown: For each part that may be hidden, how many of its records the list has shown.
-            seen: What this sync has seen.
+            seen: The records that this sync has seen.
         """
         # LIVE: no source says whether a list without a status holds all; goes once a live list has shown that it does.
         for hidden, count in zip(self.maybe_hidden, shown, strict=True) if "status" not in self.filters else ():

@@ -1,4 +1,4 @@
-"""The base of the streams that are made from what a list nests in its records."""
+"""The base of the streams made from data that a list nests in its records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class NestedStream(TallyfyStream):
     """A stream of rows, any number of which are made from each record of a list.
 
-    A subclass is a declaration: its name, its parent, its name in the contract, and what makes rows of a record.
+    A subclass is a declaration: its name, its parent, its name in the contract, and the function that makes rows.
     """
 
     #: The stream of the list.

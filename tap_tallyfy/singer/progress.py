@@ -1,4 +1,4 @@
-"""Says how far a sync is, and what each stream has taken: in the log, and for the report."""
+"""Logs how far a sync is, and keeps the cost of each stream for the summary and the report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECONDS_BETWEEN_LINES: Final = 10
 
 @dataclass
 class Cost:
-    """What a stream has taken.
+    """The cost of a stream.
 
     Attributes:
         rows: Rows written.
@@ -28,7 +28,7 @@ class Cost:
         waited: Seconds waited for the rate limit.
         seconds: Seconds in all.
         bookmark: The date-time up to which changes were read, or `""`.
-        way: How its list was read: `full` or `incremental`, or what the stream says of it.
+        way: How its list was read: `full`, `incremental` or `changed`.
         done: Whether it was synced to its end.
     """
 
@@ -46,7 +46,7 @@ class Progress:
     """Follows the streams of a tap, one after the other.
 
     Attributes:
-        costs: What each stream has taken in this sync, by its name.
+        costs: The cost of each stream in this sync, by its name.
     """
 
     def __init__(self, limiter: RateLimiter, log: logging.Logger) -> None:
@@ -56,12 +56,12 @@ class Progress:
         self._tell_at = time.monotonic() + _SECONDS_BETWEEN_LINES
 
     def of(self, stream: str) -> Cost:
-        """Return what a stream has taken so far."""
+        """Return the cost of a stream so far."""
         return self.costs.setdefault(stream, Cost())
 
     @contextmanager
     def booked_on(self, stream: str) -> Iterator[Cost]:
-        """Book what is spent inside on a stream."""
+        """Book requests and time spent inside on a stream."""
         cost, limiter, began = self.of(stream), self._limiter, time.monotonic()
         requests, refused, waited = limiter.requests, limiter.rejections, limiter.waited
         try:

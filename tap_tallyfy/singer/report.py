@@ -29,7 +29,7 @@ class Report:
         path: Where to.
         version: The version of the tap.
         hidden: Returns a text with each secret in it hidden.
-        session: What the streams have done, or None before there are any.
+        session: The streams' shared session, or None before there is one.
     """
 
     path: Path

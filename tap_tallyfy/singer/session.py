@@ -1,4 +1,4 @@
-"""What the streams of a tap share, and the sync that is under way."""
+"""The session that the streams of a tap share, and the sync that is under way."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class Sync:
 
 
 class Session:
-    """What the streams of a tap share.
+    """Everything that the streams of a tap share.
 
     Attributes:
         client: Sends the requests of all streams.
         progress: Says how far the sync is.
         write: Writes a Singer message.
         flush: Hands on all messages that were written.
-        versions: What the rows of a table are marked with, or None to mark them with nothing.
+        versions: The version that marks the rows of a table, or None for no version.
         sync: The sync that is under way.
     """
 
@@ -97,7 +97,7 @@ class Session:
 
     @contextmanager
     def booked_on(self, name: str) -> Iterator[Cost]:
-        """Book what is spent inside on a stream, in the summary and in the SDK's metrics."""
+        """Book requests and time spent inside on a stream, in the summary and in the SDK's metrics."""
         try:
             with self.progress.booked_on(name) as cost:
                 yield cost

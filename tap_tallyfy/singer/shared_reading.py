@@ -146,7 +146,7 @@ class Reading:
         self._judge()
 
     def _changed_reading(self) -> ChangedReading | None:
-        """Return what reads the list by the parents that changed, where that may be enough."""
+        """Return a reading by the parents that changed, or None where all has to be read."""
         parent, follows = self._parent, self._parent.follows
         parents = parent.parents_of_records
         is_open = parent.config["full_task_sync_hours"] and not parent.filters.keys() - {"with"}
@@ -225,13 +225,13 @@ class Reading:
 
 
 class _Share:
-    """What one stream gets of a reading.
+    """One stream's share of a reading.
 
     Attributes:
         stream: The stream.
-        bookmark: What earlier syncs have left of it.
+        bookmark: Its notes of earlier syncs.
         floor: The second before which all changes are known, or `BOTTOM`.
-        columns: What of a row goes out.
+        columns: Fits a row to its SCHEMA.
         aside: Rows that wait for the stream's turn.
         tally: Counts them.
         keyless: Rows that have no key, and are left out.
@@ -274,7 +274,7 @@ class _Share:
                 yield self.columns(row)
 
     def report(self) -> None:
-        """Warn, once, of what was left out."""
+        """Warn, once, of rows and fields that were left out."""
         name, log = self.stream.name, self.stream.logger
         if self.keyless:
             log.warning(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Seconds that a target has to read the line under way once the process is to end.
 _PATIENCE: Final = 5.0
-#: Bytes of records to write at once: what a pipe holds on Linux.
+#: Bytes of records to write at once, as many as a pipe holds on Linux.
 _BLOCK: Final = 65_536
 
 
@@ -35,7 +35,7 @@ class LineWriter(MsgSpecWriter):
     """Writes messages as whole lines, records many at a time; a signal that arrives meanwhile waits until all are out.
 
     Attributes:
-        versions: What the rows of a table are marked with, or None to mark them with nothing.
+        versions: The version that marks the rows of a table, or None for no version.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class LineWriter(MsgSpecWriter):
             self.write_lines(lines)
 
     def _hand_on(self) -> None:
-        """Write what was read before the process failed, though no bookmark claims that it was all."""
+        """Write the records read before the process failed, although no bookmark counts them."""
         with suppress(OutputError):  # why it ends has been said
             self.flush()
 
@@ -101,7 +101,7 @@ class LineWriter(MsgSpecWriter):
             sys.exit(self._exit_code)
 
     def stop(self, exit_code: int, last_act: Callable[[], None]) -> None:
-        """End the process, after the lines that are being written; the next sync reads again what waits.
+        """End the process, after the lines that are being written; the next sync reads the unwritten records again.
 
         A target that does not read would keep the process for ever: after five seconds, or a second signal, it ends.
 
@@ -142,5 +142,5 @@ class LineWriter(MsgSpecWriter):
         if before >= 0:
             taken = max(self._position() - before, 0)
             os.ftruncate(sys.stdout.fileno(), before + lines.rfind(b"\n", 0, taken) + 1)
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is what is wanted
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - only the descriptor is used
             os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
-#: Errors that end a sync with one sentence: the settings, the API, the target or this machine are at fault, not the tap.
+#: Errors that end a sync with one sentence: settings, the API, the target or this machine are at fault, not the tap.
 EXPECTED: Final = (SingerSDKError, OSError)
 #: Settings under a list's name that do not change which records match.
 _NO_FILTERS: Final = frozenset({"archived", "sort", "without_pagination"})

@@ -99,6 +99,18 @@ def records_of(sandbox: Sandbox, name: str) -> Iterable[Row]:
     return sandbox.records(PATHS.get(name, name)).values()
 
 
+def list_in(path: str) -> str:
+    """The list that a path is about, as `Behaviour.forbidden` names it: "runs/tasks" for the tasks of one process."""
+    match path.removeprefix("/api").split("/")[3:]:
+        case []:
+            return "organization"
+        case [name, _, part]:
+            return f"{name}/{part}"
+        case [name, *_]:
+            return name
+    raise AssertionError(path)
+
+
 def has_no_misfit(name: str, extra: Any) -> bool:
     """Whether all values of a record had a column: of the feed, old values that are no single ones have none.
 

@@ -27,6 +27,7 @@ from tests.lists import (
     differences,
     emitted,
     expected,
+    list_in,
     records_of,
     sync,
     written,
@@ -69,7 +70,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 def names_of(request: Any) -> str:
     """The list that a request was for: archived records and each type of folder have one of their own."""
-    path = request.path.rsplit("/", 1)[-1]
+    path = list_in(request.path)
     return f"{path} {request.query.get('archived') or request.query.get('folder_type') or ''}".strip()
 
 
@@ -448,7 +449,7 @@ def test_the_other_streams_are_synced_if_a_list_may_not_be_read(company: Sandbox
     assert not any(found[name] for name in refused)
     assert all(found[name] for name in INCREMENTAL - refused)
     # Each list was asked for once, whatever is made from it.
-    refusals = Counter(request.path.rsplit("/", 1)[-1] for request in result.lists if request.status == 403)
+    refusals = Counter(list_in(request.path) for request in result.lists if request.status == 403)
     assert refusals == {PATHS.get(name, name): 1 for name in lists}
 
 

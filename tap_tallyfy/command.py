@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import click
 from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, SingerSDKError, StreamMapConfigError
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
@@ -116,6 +118,12 @@ def signals_kept() -> Iterator[None]:
 
 class TallyfyCommand(SingerCommand):
     """The command line: expected errors end it with a sentence each and no traceback; a bug shows its traceback."""
+
+    @override
+    def invoke(self, ctx: click.Context) -> Any:
+        # The SDK's own ends with 1 where settings are wrong, after a sentence that says nothing.
+        logging.captureWarnings(capture=True)
+        return click.Command.invoke(self, ctx)
 
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:

@@ -88,7 +88,7 @@ def test_a_state_made_by_hand_is_used(sandbox: Sandbox) -> None:
 )
 def test_what_is_no_state_is_refused(sandbox: Sandbox, state: dict[str, Any]) -> None:
     result = run_tap(sandbox, state=state)
-    assert result.code == 1
+    assert result.code == 78
     assert result.requests == []
     (sentence,) = result.errors
     assert "--state" in sentence
@@ -105,13 +105,13 @@ def test_a_bookmark_of_the_future_is_not_used(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"start_date": "2025-01-15"}], ids=["alone", "with a start_date"])
-def test_a_bookmark_that_is_no_date_time_is_an_error(sandbox: Sandbox, settings: dict[str, Any]) -> None:
+def test_a_bookmark_that_is_no_date_time_starts_over(sandbox: Sandbox, settings: dict[str, Any]) -> None:
     state = {"bookmarks": {"runs": {"replication_key": "last_updated", "replication_key_value": "never"}}}
     result = run_tap(sandbox, state=state, **settings)
-    assert result.code == 1
-    assert "Traceback" not in result.stderr
-    (sentence,) = result.errors
-    assert "remove it to start over" in sentence
+    assert result.code == 0, result.stderr
+    assert "The bookmark of 'runs' is no date-time; the stream starts over." in result.stderr
+    assert result.ids == run_tap(sandbox, **settings).ids
+    assert result.states[-1]["bookmarks"]["runs"]["replication_key_value"] > "2025"
 
 
 @pytest.mark.parametrize("start_date", [None, 17, [], "2025-01-01T00:00:00"])

@@ -28,7 +28,7 @@ class WidgetsStream(ListStream):
     """Widgets, which are made up."""
 
     name = "widgets"
-    path = "/organizations/{org_id}/widgets"
+    contract_key = "/organizations/{org_id}/widgets"
     replication_key = "last_updated"
 
 
@@ -36,7 +36,7 @@ class GadgetsStream(ListStream):
     """Gadgets, which do not say when they changed."""
 
     name = "gadgets"
-    path = "/organizations/{org_id}/gadgets"
+    contract_key = "/organizations/{org_id}/gadgets"
 
 
 STREAMS = (RunsStream, WidgetsStream, GadgetsStream)
@@ -216,7 +216,7 @@ def test_an_added_endpoint_has_settings_of_its_own(company: Sandbox, checkout: P
     assert {record["color"] for record in of(variable, "widgets")} == {"green"}
 
     refused = run_tap(company, command=TAP, env=at(checkout), widgets={"colour": "red"})
-    assert refused.code == 1
+    assert refused.code == 78
     assert refused.requests == []
     assert "'colour'" in refused.errors[0]
 

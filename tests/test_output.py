@@ -193,7 +193,7 @@ class StoppedMeanwhile(Output):
     @override
     def write(self, data: Any) -> int:
         if not self.content:
-            self._writer.stop(143)
+            self._writer.stop(143, lambda: None)
         return super().write(data)
 
 
@@ -211,22 +211,24 @@ def test_a_signal_waits_for_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_a_line_a_signal_ends_the_process_at_once() -> None:
     with pytest.raises(SystemExit) as stopped:
-        LineWriter().stop(128 + signal.SIGINT)
+        LineWriter().stop(128 + signal.SIGINT, lambda: None)
     assert stopped.value.code == 130
 
 
-def test_nothing_waits_when_a_sync_has_ended_although_no_state_follows(
-    monkeypatch: pytest.MonkeyPatch, account: Sandbox
-) -> None:
-    config = settings_for(account, emit_activate_version_messages=False)
-    state = sync(account, ["tags"], emit_activate_version_messages=False).states[-1]
-    tap = TapTallyfy(config=config, catalog=catalog(["tags"]), state=state)
+@pytest.mark.parametrize("with_marks", [True, False])
+def test_a_state_ends_every_sync(monkeypatch: pytest.MonkeyPatch, account: Sandbox, *, with_marks: bool) -> None:
+    """Four targets return no state at all where a record follows the last one."""
+    settings: dict[str, Any] = {"emit_activate_version_messages": with_marks}
+    state = sync(account, ["runs", "tags"], **settings).states[-1]
+    tap = TapTallyfy(config=settings_for(account, **settings), catalog=catalog(["runs", "tags"]), state=state)
     output = Output()
     with monkeypatch.context() as patch:
         as_stdout(patch, output, buffered=True)
         tap.sync_all()
     messages = [json.loads(line) for line in output.content.splitlines()]
-    assert messages[-1]["type"] == "RECORD"
-    assert {message["record"]["id"] for message in messages if message["type"] == "RECORD"} == {
-        *account.records("tags")
+    assert messages[-1]["type"] == "STATE"
+    assert messages[-1]["value"]["bookmarks"].keys() >= {"runs", "tags"}
+    written = {
+        message["record"]["id"] for message in messages if message.get("stream") == "tags" if "record" in message
     }
+    assert written == {*account.records("tags")}

@@ -1,33 +1,35 @@
-"""What a sync says while it goes on; `python -m tests.test_progress` renews the recording in docs/."""
+"""What a sync says while it goes on, and what each stream has taken in the end."""
 
 from __future__ import annotations
 
-import fcntl
 import json
+import logging
 import os
 import pty
 import re
-import struct
 import subprocess
 import sys
-import tempfile
-import termios
-from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-import pytest
+from collections import Counter
+from itertools import count, pairwise
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from sandbox import Fault, Sandbox
-from tests.lists import STREAMS
-from tests.tap import ROOT, TAP, environment, run_tap, settings_for
+from tap_tallyfy.api.rate_limit import RateLimiter
+from tap_tallyfy.reading.page import Page, Pagination, Window
+from tap_tallyfy.singer import progress
+from tests.lists import PATHS, sync
+from tests.tap import TAP, environment, run_tap, settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pytest
 
     from sandbox.wire import Request
+    from tests.tap import Result
 
-RECORDING = ROOT / "docs" / "progress.txt"
 # The tap itself, but for the seconds that pass before it says a word.
 TALKATIVE = (
     sys.executable,
@@ -40,19 +42,43 @@ tap.TapTallyfy.stream_types = (streams.RunsStream,)
 tap.TapTallyfy.cli()
 """,
 )
-LINE = re.compile(r"runs: ([\d,]+) of ([\d,]+) runs, .*?(\d+) requests?\b")
+LINE = re.compile(r"runs: ([\d,]+) of ([\d,]+) read; (\d+) requests\.")
 SUMMARY = re.compile(
-    r"(\w+): (\d+) rows written; (\d+) requests, (\d+) refused for the rate limit,"
+    r"([\w ]+): (\d+) rows written; (\d+) requests, (\d+) refused for the rate limit,"
     r" ([\d.]+) s waited, ([\d.]+) s in all\."
 )
-COLUMNS = 100
+LOGGED = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ +\| [A-Z]+ +\| [\w.-]+ +\| .+")
+#: What the SDK logs of every stream, whatever we do.
+OF_THE_SDK = re.compile(r"METRIC: |Skipping |Beginning |Starting |tap-tallyfy v")
 
 
-def number(text: str) -> int:
-    return int(text.replace(",", ""))
+def summed_up(result: Result) -> dict[str, tuple[int, int]]:
+    """The rows and the requests of each stream, by the log."""
+    said = (line.split(" | ", 3)[-1] for line in result.stderr.splitlines())
+    found = [match for line in said if (match := SUMMARY.fullmatch(line))]
+    assert len({match[1] for match in found}) == len(found), "a stream has one line"
+    return {match[1]: (int(match[2]), int(match[3])) for match in found}
 
 
-# In a log
+def metrics(result: Result, name: str) -> Iterator[dict[str, Any]]:
+    for line in result.stderr.splitlines():
+        _, is_metric, text = line.partition("METRIC: ")
+        if is_metric and json.loads(text)["metric"] == name:
+            yield json.loads(text)
+
+
+def written(result: Result) -> Counter[str]:
+    return Counter(message["stream"] for message in result.messages if message["type"] == "RECORD")
+
+
+def asked(sandbox: Sandbox, result: Result) -> Counter[str]:
+    """The requests for each list, by the name of its stream."""
+    names = {sandbox.org_id: "organization", **{path: name for name, path in PATHS.items()}}
+    paths = (request.path.rsplit("/", 1)[-1] for request in result.lists)
+    return Counter(names.get(path, path) for path in paths)
+
+
+# While it goes on
 
 
 def test_progress_never_passes_its_goal() -> None:
@@ -69,79 +95,31 @@ def test_progress_never_passes_its_goal() -> None:
         sandbox.after_list = live
         result = run_tap(sandbox, command=TALKATIVE)
     assert result.code == 0, result.stderr
-    told = [tuple(map(number, match)) for match in LINE.findall(result.stderr)]
-    assert len(told) == len(result.lists) + 1
+    told = [tuple(int(text.replace(",", "")) for text in match) for match in LINE.findall(result.stderr)]
+    assert len(told) == len(result.lists)
     assert all(before[0] <= after[0] and before[2] <= after[2] for before, after in pairwise(told))
     assert all(done <= total for done, total, _ in told)
-    assert told[0][1] == everything - archived
     # A page is counted as read once its records are.
-    assert everything - archived - 2 * len(told) <= told[-2][0] <= told[-2][1] <= everything
-    assert told[-1][0] == len(result.ids)
-    ((_, written, requests, *_),) = SUMMARY.findall(result.stderr)
-    assert int(written) == len(result.records)
-    assert int(requests) == len(result.lists)
+    assert told[0][:2] == (0, everything - archived)
+    assert told[-1][0] > everything / 2
+    assert summed_up(result)["runs"] == (len(result.records), len(result.lists))
 
 
-def test_a_log_has_one_line_for_each_stream_in_the_end(account: Sandbox) -> None:
-    result = run_tap(account, command=TAP)
-    assert result.code == 0, result.stderr
-    told = {name: (int(written), int(requests)) for name, written, requests, *_ in SUMMARY.findall(result.stderr)}
-    assert told.keys() == {message["stream"] for message in result.messages if message["type"] == "SCHEMA"}
-    for name, (written, _) in told.items():
-        assert written == sum(message["type"] == "RECORD" and message["stream"] == name for message in result.messages)
-    assert sum(requests for _, requests in told.values()) == len(result.lists)
-    assert "\r" not in result.stderr
-
-
-# On a terminal
-
-
-class Screen(NamedTuple):
-    """What a terminal was sent."""
-
-    code: int
-    sent: str
-    messages: str
-
-    @property
-    def drawn(self) -> list[str]:
-        """Every text that was to be seen in one line of the terminal, one after the other."""
-        return [shown for each in re.split(r"[\r\n]+", self.sent) if (shown := each.rstrip())]
-
-    @property
-    def kept(self) -> list[str]:
-        """The lines that are to be seen in the end."""
-        rows = [""]
-        for line, ends in re.findall(r"([^\r\n]*)([\r\n]|\Z)", self.sent):
-            rows[-1] = line + rows[-1][len(line) :]
-            if ends == "\n":
-                rows.append("")
-        return [row.rstrip() for row in rows if row.strip()]
-
-
-def on_a_terminal(
-    sandbox: Sandbox, *args: str, command: Sequence[str] = TAP, messages_too: bool = False, **variables: str
-) -> Screen:
-    """Run the tap with its standard error, or both of its outputs, on a terminal of its own."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder, "config.json")
-        config.write_text(json.dumps(settings_for(sandbox)), encoding="utf-8")
-        with Path(folder, "out").open("w+", encoding="utf-8") as out:
-            process = subprocess.Popen(
-                [*command, "--config", str(config), *args],
-                env=environment(**variables),
-                stdin=subprocess.DEVNULL,
-                stdout=theirs if messages_too else out,
-                stderr=theirs,
-            )
-            os.close(theirs)
-            sent = b"".join(received(ours))
-            os.close(ours)
-            code = process.wait(60)
-            out.seek(0)
-            return Screen(code, sent.decode().replace("\r\n", "\n"), out.read())
+def test_a_line_follows_every_ten_seconds(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    seconds = count()
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    log = logging.getLogger("test_progress")
+    limiter = RateLimiter(None, log=log)
+    told = progress.Progress(limiter, log)
+    page = Page(Window(1, 100), [], Pagination(total=1200), None)
+    with caplog.at_level(logging.INFO, log.name):
+        for number in range(35):
+            told.page("runs", page, 100 * number)
+    assert [record.getMessage() for record in caplog.records] == [
+        "runs: 900 of 1,200 read; 0 requests.",
+        "runs: 1,900 of 1,900 read; 0 requests.",
+        "runs: 2,900 of 2,900 read; 0 requests.",
+    ]
 
 
 def test_a_terminal_that_goes_away_ends_no_sync(account: Sandbox, tmp_path: Path) -> None:
@@ -151,121 +129,71 @@ def test_a_terminal_that_goes_away_ends_no_sync(account: Sandbox, tmp_path: Path
     account.before_list = lambda _: os.close(ours) if len(account.requests) == 3 else None
     command = [*TAP, "--config", str(config)]
     with out.open("wb") as messages:
-        subprocess.run(command, env=environment(), stdout=messages, stderr=theirs, check=False, timeout=60)
+        subprocess.run(command, env=environment(), stdout=messages, stderr=theirs, check=False, timeout=300)
     os.close(theirs)
     *_, last = out.read_text(encoding="utf-8").splitlines()
     assert json.loads(last)["value"]["bookmarks"].keys() >= {"runs", "tasks", "users"}
     assert json.loads(last)["value"]["bookmarks"]["tasks"]["replication_key_value"]
 
 
-def received(terminal: int) -> Iterator[bytes]:
-    while True:
-        try:
-            part = os.read(terminal, 65_536)
-        except OSError:  # so Linux says that nobody has the other end any more
-            return
-        if not part:
-            return
-        yield part
+# In the end
 
 
-LOGGED = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ +\| [A-Z]+ +\| [\w.-]+ +\| .+")
-LIVE = re.compile(
-    r"(?P<stream>\w+): [\d,]+( of [\d,]+)? \w+(, [\d,]+/s)?(, [\d,]+ (s|min) left)?,"
-    r" [\d,]+ requests?(, [\d,]+ s waited)?"
-)
-ROW = re.compile(r"(?P<stream>\w+) +(?P<rows>[\d,]+) +(?P<requests>[\d,]+) +[\d,.]+ +[\d,.]+")
-HEAD = "stream                  rows  requests  s waited  s in all"
+def test_each_stream_that_wrote_rows_has_a_line_and_all_of_them_one(account: Sandbox) -> None:
+    result = run_tap(account, command=TAP)
+    assert result.code == 0, result.stderr
+    told = summed_up(result)
+    rows = written(result)
+    assert told.pop("All streams") == (sum(rows.values()), len(result.lists))
+    assert {name: of_stream for name, (of_stream, _) in told.items()} == rows
 
 
-@pytest.fixture(scope="module")
-def screen() -> Screen:
-    """A sync that is refused for the rate limit, so that several threads log while the line is drawn."""
-    with Sandbox(runs=600, seed=3, latency=0.02) as sandbox:
-        sandbox.behaviour.rate_limit = (20, 2)
-        return on_a_terminal(sandbox)
-
-
-def test_the_line_and_the_log_do_not_tear_each_other_apart(screen: Screen) -> None:
-    assert screen.code == 0, screen.sent
-    assert [
-        text for text in screen.drawn if not any(kind.fullmatch(text) for kind in (LOGGED, LIVE, ROW)) and text != HEAD
-    ] == []
-    assert max(map(len, filter(LIVE.fullmatch, screen.drawn))) < COLUMNS
-
-
-def test_every_stream_has_its_line(screen: Screen) -> None:
-    streams = [match["stream"] for text in screen.drawn if (match := LIVE.fullmatch(text))]
-    assert list(dict.fromkeys(streams)) == [
-        name for name in sorted(STREAMS) if name not in {"comments", "activity_feed"}
-    ]
-    assert any("tasks, " in text and " left, " in text and " s waited" in text for text in screen.drawn)
-
-
-def test_no_line_stays_and_a_table_closes_it(screen: Screen) -> None:
-    assert [row for row in screen.kept if LIVE.fullmatch(row)] == []
-    at = screen.kept.index(HEAD)
-    assert all(LOGGED.fullmatch(row) for row in screen.kept[:at])
-    table = {match["stream"]: match for row in screen.kept[at + 1 :] if (match := ROW.fullmatch(row))}
-    assert len(table) == len(screen.kept[at + 1 :])
-    types = [json.loads(line) for line in screen.messages.splitlines()]
-    written = [message["stream"] for message in types if message["type"] == "RECORD"]
-    assert list(table) == [*sorted(set(written)), "all"]
-    assert {name: number(row["rows"]) for name, row in table.items()} == {
-        **{name: written.count(name) for name in set(written)},
-        "all": len(written),
+def test_requests_are_booked_on_the_stream_whose_list_it_is(account: Sandbox) -> None:
+    """Whatever comes first in the alphabet, and which of a list's streams are selected."""
+    result = run_tap(account, command=TAP, full_task_sync_hours=0)
+    assert result.code == 0, result.stderr
+    by_list = asked(account, result)
+    assert {name: requests for name, (_, requests) in summed_up(result).items() if requests} == {
+        **by_list,
+        "All streams": by_list.total(),
     }
-    assert SUMMARY.search(screen.sent) is None
 
 
-@pytest.mark.parametrize("messages_too", [False, True], ids=["quiet", "messages on the same terminal"])
-def test_no_line_is_drawn_where_it_would_be_in_the_way(account: Sandbox, *, messages_too: bool) -> None:
-    shown = on_a_terminal(account, messages_too=messages_too, **({} if messages_too else {"LOGLEVEL": "WARNING"}))
-    assert shown.code == 0
-    assert "\r" not in shown.sent
-    assert HEAD not in shown.sent
-    assert (SUMMARY.search(shown.sent) is not None) is messages_too
+def test_the_sdks_metrics_count_the_requests_of_each_list(account: Sandbox) -> None:
+    account.faults = [None, Fault("status", 503)]
+    result = run_tap(account, command=TAP, full_task_sync_hours=0)
+    assert result.code == 0, result.stderr
+    counted: Counter[str] = Counter()
+    for metric in metrics(result, "http_request_count"):
+        counted[metric["tags"]["stream"]] += metric["value"]
+    by_list = asked(account, result)
+    assert counted == by_list
+    timed = list(metrics(result, "http_request_duration"))
+    assert Counter(metric["tags"]["stream"] for metric in timed) == by_list
+    assert [metric["tags"]["status"] for metric in timed if metric["tags"]["http_status_code"] == 503] == ["failed"]
+    assert all(metric["value"] >= 0 for metric in timed)
 
 
-def test_an_error_stands_alone_in_the_end(account: Sandbox) -> None:
+def test_a_sync_with_nothing_new_says_little() -> None:
+    selected = ["runs", "kickoff_answers", "tasks", "task_answers"]
+    with Sandbox(runs=120, seed=3) as sandbox:
+        first = sync(sandbox, selected)
+        sandbox.advance(3600)
+        second = sync(sandbox, selected, state=first.states[-1])
+    assert second.code == 0, second.stderr
+    lines = [line.split(" | ", 3)[3] for line in second.stderr.splitlines()]
+    ours = [line for line in lines if not OF_THE_SDK.match(line)]
+    did_something = {name for name, (rows, _) in summed_up(second).items() if rows and name != "All streams"}
+    assert did_something == written(second).keys()
+    assert len([line for line in ours if SUMMARY.fullmatch(line)]) == len(did_something) + 1
+    assert len(ours) <= len(did_something) + 1 + 3, ours
+
+
+def test_an_error_stands_in_the_end(account: Sandbox) -> None:
     account.faults = [*[None] * 5, Fault("status", 401)]
-    shown = on_a_terminal(account)
-    assert shown.code == 1
-    assert any(LIVE.fullmatch(text) for text in shown.drawn)
-    assert all(LOGGED.fullmatch(row) for row in shown.kept)
-    assert "| ERROR" in shown.kept[-1]
-    assert [row for row in shown.kept if "| ERROR" in row] == shown.kept[-1:]
-
-
-# The recording
-
-EXPLAINED = """\
-A sync of the sandbox on a terminal, with an API that allows 60 requests in 6 seconds. `python -m tests.test_progress`
-made this recording. The tap redraws the last line of the terminal in place; here each drawing has a line of its own.
-The lines of the log scroll by above it and are left out. The table stays.
-
-$ tap-tallyfy --config config.json > messages.jsonl
-"""
-
-
-def recording() -> str:
-    with Sandbox(runs=1000, seed=3, latency=0.1) as sandbox:
-        sandbox.behaviour.rate_limit = (60, 6)
-        drawn = [text for text in on_a_terminal(sandbox).drawn if not LOGGED.fullmatch(text)]
-    changed = [text for before, text in pairwise(["", *drawn]) if text != before]
-    return "\n".join((EXPLAINED.rstrip(), *changed, ""))
-
-
-def test_the_recording_shows_what_a_terminal_shows(screen: Screen) -> None:
-    head, _, shown = RECORDING.read_text(encoding="utf-8").partition("\n$ ")
-    assert head + "\n" == EXPLAINED.partition("$ ")[0]
-    _, *lines = shown.splitlines()
-    at = lines.index(HEAD)
-    assert all(LIVE.fullmatch(line) for line in lines[:at])
-    assert all(ROW.fullmatch(line) for line in lines[at + 1 :])
-    ends = [line.split()[0] for line in lines[at:]]
-    assert ends == [row.split()[0] for row in screen.kept[screen.kept.index(HEAD) :]]
-
-
-if __name__ == "__main__":
-    RECORDING.write_text(recording(), encoding="utf-8")
+    result = run_tap(account, command=TAP)
+    assert result.code == 77
+    lines = result.stderr.splitlines()
+    assert all(LOGGED.fullmatch(line) for line in lines)
+    assert "| ERROR" in lines[-1]
+    assert [line for line in lines if "| ERROR" in line] == lines[-1:]

@@ -6,6 +6,7 @@ import argparse
 import gc
 import json
 import signal
+import sys
 import threading
 from dataclasses import fields
 from typing import Any
@@ -67,8 +68,9 @@ def main() -> None:
     gc.enable()
     with sandbox:
         names = ("api_url", "org_id", "access_token", "client_id", "client_secret", "token_url")
-        told = {name: getattr(sandbox, name) for name in names}
-        print(json.dumps({**told, "as_of": f"{sandbox.as_of:%Y-%m-%dT%H:%M:%SZ}"}), flush=True)
+        # The line is a config for the tap as it stands.
+        print(json.dumps({name: getattr(sandbox, name) for name in names}), flush=True)
+        print(f"as of {sandbox.as_of:%Y-%m-%dT%H:%M:%SZ}", file=sys.stderr, flush=True)
         stopped.wait()
 
 

@@ -7,6 +7,7 @@ fails, and one under wrong settings, costs no bookmark.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -101,7 +102,7 @@ class Bookmark:
         state["filters"] = made_for.settings
         state[_MADE_FOR] = made_for.shape
         kept: dict[str, Any] = {"start_date": made_for.start_date, "sort": self.sort, "version": self.version}
-        kept |= {"rows": self.rows, "marks": self.marks}
+        kept |= {"rows": self.rows, "marks": {name: _whole(value) for name, value in self.marks.items()}}
         state |= {name: value for name, value in kept.items() if value}
 
 
@@ -113,6 +114,13 @@ def begin(state: dict[str, Any]) -> None:
 def abandon(state: dict[str, Any]) -> None:
     """Forget the progress of a stream that was not read to its end; its entry stays as it was."""
     state.pop(_PROGRESS, None)
+
+
+def _whole(value: object) -> object:
+    """Return a moment in whole seconds: some targets read a number with a point as a decimal, and cannot write that."""
+    if isinstance(value, float):
+        return int(value) if math.isfinite(value) else 0
+    return value
 
 
 def _void(state: dict[str, Any], value: str, made_for: MadeFor) -> str:

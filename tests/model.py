@@ -295,6 +295,7 @@ class Warehouse:
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[Any, int] = field(default_factory=dict)
     deleted: set[Any] = field(default_factory=set)
+    version: int = 0
     error: str = ""
     emitted: int = 0
 
@@ -346,6 +347,8 @@ class Warehouse:
         }
         self.error, self.emitted = "", 0
         tap = Tap(config=config, state=copy.deepcopy(self.state), message_writer=writer)
+        # Elsewhere a second goes by between two syncs.
+        tap.session.sync.version = self.version = max(tap.session.sync.version, self.version + 1)
         try:
             with (
                 patch.object(list_reading, "ListSource", Source),

@@ -151,6 +151,7 @@ class Reading:
         parents = parent.parents_of_records
         is_open = parent.config["full_task_sync_hours"] and not parent.filters.keys() - {"with"}
         is_open = is_open and parent.settings.get("archived", "include") == "include"
+        is_open = is_open and follows and follows.parent not in self.sync.failures
         if not (follows and parents and is_open and all(stream.has_bookmark for stream in self._shares)):
             return None
         return ChangedReading(

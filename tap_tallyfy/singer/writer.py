@@ -44,6 +44,7 @@ class LineWriter(MsgSpecWriter):
         self._lines = bytearray()
         self._writing = False
         self._exit_code: int | None = None
+        self._patience: threading.Timer | None = None
         atexit.register(self._hand_on)
 
     @override
@@ -97,6 +98,8 @@ class LineWriter(MsgSpecWriter):
             ) from None
         finally:
             self._writing = False
+            if self._patience:
+                self._patience.cancel()
         if self._exit_code is not None:
             sys.exit(self._exit_code)
 
@@ -123,9 +126,9 @@ class LineWriter(MsgSpecWriter):
 
         if is_second:
             end()
-        timer = threading.Timer(_PATIENCE, end)
-        timer.daemon = True
-        timer.start()
+        self._patience = threading.Timer(_PATIENCE, end)
+        self._patience.daemon = True
+        self._patience.start()
 
     @staticmethod
     def _position() -> int:

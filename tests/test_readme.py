@@ -130,7 +130,7 @@ def choices() -> str:
 
 def settings_of(stream: str) -> Iterable[str]:
     described: dict[str, Any] = TapTallyfy.config_jsonschema["properties"].get(stream, {})
-    return described.get("properties", {}).keys()
+    return list(described.get("properties", {}))
 
 
 def record() -> str:

@@ -73,7 +73,8 @@ class TasksStream(ListStream):
         key="run_id",
         alone={"is_oneoff": "true"},
         is_alone=lambda task: bool(task.get("is_oneoff_task")),
-        newest=({"sort": "newest"}, {"sort": "completed_newest"}),
+        newest=("newest", "completed_newest"),
+        full_after="full_task_sync_hours",
     )
     managed_params = frozenset({"sort"})
 

@@ -73,7 +73,8 @@ class TasksStream(ListStream):
         key="run_id",
         alone={"is_oneoff": "true"},
         is_alone=lambda task: bool(task.get("is_oneoff_task")),
-        newest=({"sort": "newest"}, {"sort": "completed_newest"}),
+        newest=("newest", "completed_newest"),
+        full_after="full_task_sync_hours",
     )
     managed_params = frozenset({"sort"})
 
@@ -161,6 +162,8 @@ class OrganizationStream(ListStream):
     contract_key = "/organizations/{org_id}"
     primary_keys = ("org_id",)
     is_single = True
+    # One that is gone is answered with 404.
+    append_only = True
     by_creation = ()
     unpaginated = {}
 

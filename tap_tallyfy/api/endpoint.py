@@ -15,6 +15,7 @@ import requests
 from tap_tallyfy.api.client import Account
 from tap_tallyfy.api.errors import ListUnsupportedError, PassingError, check, parse
 from tap_tallyfy.reading.page import Page, Pagination
+from tap_tallyfy.records.shapes import inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -105,6 +106,11 @@ class Endpoint:
             )
         rows = self._rows(envelope if self.is_single and "data" not in envelope else envelope.get("data"))
         objects = [row for row in rows if isinstance(row, dict)]
+        if self.is_single and rows and not (len(objects) == 1 and objects[0].get("id")):
+            raise PassingError(
+                f"{self._named} returned no organization: the API failed; if this persists, ask Tallyfy's support.",
+                response.status,
+            )
         self.inspect(objects)
         records = [record for record in map(self.parse, objects) if record.get(self.key) not in (None, "")]
         keyless, pagination = len(rows) - len(records), Pagination.read(envelope.get("meta"))
@@ -126,11 +132,12 @@ class Endpoint:
         return f"GET {urlsplit(self.url).path}"
 
     def _rows(self, data: object) -> list[Any]:
-        if self.is_single and isinstance(data, dict):
-            return [data]
+        if self.is_single:
+            data = inside(data)
+            return [data] if isinstance(data, dict) and data else data or []
         if isinstance(data, dict) and all(key.isdecimal() for key in data):
             data = list(data.values())  # LIVE: PHP writes a list with gaps so, unless the API is seen to number it anew
-        if not isinstance(data, list) or (data and not any(isinstance(row, dict) for row in data)):
+        if not isinstance(data, list):
             raise ListUnsupportedError(
                 f"{self._named} returned JSON without a list of records under 'data'; check 'api_url'."
             )

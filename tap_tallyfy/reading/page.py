@@ -150,9 +150,17 @@ class Page:
         A server that sends fewer rows than it was asked for must say itself that it did not cut the page short.
         """
         if not self.count:
-            return not self.has_more
-        told = self.pagination.per_page
-        return told is not None and self.count < told and self.count != self.window.size and self.total == self.count
+            return not (self.has_more or self.is_below_total)
+        told = self.pagination
+        if told.next_link or (told.total_pages or 1) > 1:
+            return False
+        is_short = told.per_page is not None and self.count < told.per_page and self.count != self.window.size
+        return is_short and self.total == self.count
+
+    @property
+    def is_below_total(self) -> bool:
+        """Whether the server counts rows behind this page, although the token may not see them."""
+        return self.end < (self.pagination.total or 0)
 
 
 class UnreadableError(Exception):

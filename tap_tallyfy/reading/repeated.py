@@ -97,7 +97,8 @@ def of_everything(source: MeteredSource, identity: Identity, size: int) -> Gener
         ids |= here
         totals.add(page.total)
         # Short pages end where the total says; without one the page behind has to be empty.
-        is_last = not page.count or (page.count < length and rows == page.total)
+        is_blank = not page.count and page.window.end >= (page.pagination.total or 0)
+        is_last = is_blank or (page.count < length and rows == page.total)
         if number == 1:
             is_last = page.proves_end
         if is_last:

@@ -327,6 +327,8 @@ class Walk:
         is_page = whole.has_more or (told.per_page is not None and whole.count >= told.per_page)
         if is_page or whole.count < max((front.count, *totals)):
             return False
+        if not (front.count or whole.count) and front.is_below_total:
+            return False
         if not front.count or (totals and whole.count > front.count):
             return True
         # Nothing says how long the list is: its last pages have to hold the rest and no more. A page as long as was

@@ -41,7 +41,8 @@ class Follows:
         key: The field of a child that has its parent's ID.
         alone: Query parameters for the children that have no parent.
         is_alone: Tells those that may have a parent of their own, which no list shows.
-        newest: Query parameters for the children created last, and completed last.
+        newest: The orders in which children created last, or completed last, come first.
+        full_after: The setting that says after how many hours all children are read; 0 for every time.
     """
 
     parent: str
@@ -49,7 +50,8 @@ class Follows:
     key: str
     alone: Mapping[str, str]
     is_alone: Callable[[Mapping[str, Any]], bool]
-    newest: Sequence[Mapping[str, str]]
+    newest: Sequence[str]
+    full_after: str
 
 
 class ListStream(TallyfyStream):

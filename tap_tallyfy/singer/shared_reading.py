@@ -149,17 +149,31 @@ class Reading:
         """Return a reading by the parents that changed, or None where all has to be read."""
         parent, follows = self._parent, self._parent.follows
         parents = parent.parents_of_records
-        is_open = parent.config["full_task_sync_hours"] and not parent.filters.keys() - {"with"}
-        is_open = is_open and parent.settings.get("archived", "include") == "include"
-        is_open = is_open and (not parents or parents.name not in self.sync.failures)
-        if not (follows and parents and is_open and all(stream.has_bookmark for stream in self._shares)):
+        if not (follows and parents) or self._why_all:
             return None
         return ChangedReading(
             self._list, parents, follows, {each.name: share.bookmark for each, share in self._shares.items()}
         )
 
+    @property
+    def _why_all(self) -> str:
+        """Why the list is not read by the parents that changed, whatever earlier syncs have shown, or `""`."""
+        parent, follows = self._parent, self._parent.follows
+        if follows and not parent.config[follows.full_after]:
+            return f"'{follows.full_after}' is 0"
+        if follows and follows.parent in self.sync.failures:
+            return f"the list of '{follows.parent}' has failed"
+        if parent.filters.keys() - {"with"} or parent.settings.get("archived", "include") != "include":
+            return "a filter is set"
+        whole = [f"'{stream.name}'" for stream in self._shares if not stream.has_bookmark]
+        return f"{', '.join(whole)} always takes all rows" if whole else ""
+
     def _records(self, floor: float) -> Iterator[Record]:
-        return self._changed.records(floor) if self._changed else self._list.records(floor)
+        if self._changed:
+            return self._changed.records(floor)
+        if self._parent.follows:
+            self._parent.logger.info("Reading all of '%s': %s.", self._parent.name, self._why_all)
+        return self._list.records(floor)
 
     @property
     def _way(self) -> str:

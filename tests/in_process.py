@@ -1,0 +1,177 @@
+"""The tap in this process, against a sandbox that answers it without a network; all else is real.
+
+Requests of one tap are answered one after the other, in the order in which they are sent, so that a seed gives the same
+sync every time.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import defaultdict
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+from requests.structures import CaseInsensitiveDict
+from singer_sdk.exceptions import SingerSDKError
+
+from sandbox.wire import Request
+from tap_tallyfy.api.client import Client
+from tap_tallyfy.api.response import Response
+from tap_tallyfy.api.transport import Transport
+from tap_tallyfy.streams import CommentsStream, RunsStream, TaskAnswersStream, TasksStream
+from tap_tallyfy.tap import TapTallyfy
+from tests.lists import as_expected, by_key
+from tests.model import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import requests
+
+    from sandbox.api import Api
+    from tests.lists import Tables
+
+FAMILY = (TasksStream, TaskAnswersStream)
+WITH_COMMENTS = (*FAMILY, CommentsStream)
+
+
+class FamilyTap(TapTallyfy):
+    """The tap with the streams that are made from the list of tasks; that of processes is there, and off."""
+
+    stream_types = (RunsStream, *FAMILY)
+
+
+class CommentsTap(TapTallyfy):
+    """The same with comments."""
+
+    stream_types = (RunsStream, *WITH_COMMENTS)
+
+
+@dataclass
+class Sync:
+    """What one sync did.
+
+    Attributes:
+        requests: What was asked.
+        lines: What the log says, from INFO on.
+        way: How the list of tasks was read.
+        error: Why it failed, or `""`.
+    """
+
+    requests: list[Request]
+    lines: list[str]
+    way: str
+    error: str
+
+
+@dataclass
+class Warehouse:
+    """What a target holds after some syncs of an account, and the state that goes with it.
+
+    Attributes:
+        tap: The tap with its streams.
+        tables: The rows of each stream, by their keys.
+        stop_after: The messages after which the process is killed, or None.
+    """
+
+    api: Api
+    tap: type[TapTallyfy] = FamilyTap
+    state: dict[str, Any] = field(default_factory=dict)
+    tables: Tables = field(default_factory=lambda: defaultdict(dict))
+    settings: dict[str, Any] = field(default_factory=dict)
+    stop_after: int | None = None
+
+    def sync(self, **settings: Any) -> Sync:
+        """Sync once."""
+        writer, lines = Collector(), _Lines()
+        before = len(self.api.requests)
+        tap = self.tap(
+            config={
+                "api_url": self.api.api_url,
+                "org_id": self.api.org_id,
+                "access_token": self.api.access_token,
+                **self.settings,
+                **settings,
+            },
+            catalog=self._catalog(),
+            state=copy.deepcopy(self.state),
+            message_writer=writer,
+        )
+        error = ""
+        with ExitStack() as patches:
+            patches.enter_context(patch.object(Transport, "send", _answered_by(self.api)))
+            patches.enter_context(patch.object(Client, "submit", _submit_at_once))
+            patches.enter_context(patch.multiple(tap.logger, level=logging.INFO, handlers=[lines], propagate=False))
+            try:
+                tap.sync_all()
+            except SingerSDKError as failed:
+                error = str(failed)
+        writer.flush()
+        self.take(writer.messages[: self.stop_after])
+        way = tap.session.progress.of("tasks").way
+        return Sync(self.api.requests[before:], lines.lines, way, error)
+
+    def take(self, messages: Sequence[dict[str, Any]]) -> None:
+        """Do what a target does with messages."""
+        for message in messages:
+            if message["type"] == "RECORD":
+                name = message["stream"]
+                self.tables[name].update(by_key(name, [as_expected(name, message["record"])]))
+            elif message["type"] == "STATE":
+                self.state = message["value"]
+
+    def _catalog(self) -> Any:
+        if self.tap not in _CATALOGS:
+            tap = self.tap(config={"org_id": "o", "access_token": "t"})
+            catalog = copy.deepcopy(tap.catalog_dict)
+            for stream in catalog["streams"]:
+                chosen = stream["tap_stream_id"] != "runs"
+                next(each for each in stream["metadata"] if not each["breadcrumb"])["metadata"]["selected"] = chosen
+            _CATALOGS[self.tap] = catalog
+        return _CATALOGS[self.tap]
+
+
+_CATALOGS: dict[type[TapTallyfy], Any] = {}
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def _answered_by(api: Api) -> Callable[[Transport, requests.PreparedRequest], Response]:
+    def send(_: Transport, prepared: requests.PreparedRequest) -> Response:
+        url = urlsplit(str(prepared.url))
+        request = Request("GET", url.path, dict(parse_qsl(url.query, keep_blank_values=True)), dict(prepared.headers))
+        api.requests.append(request)
+        reply = api.answer(request, b"")
+        request.status = int(reply.status)
+        headers = dict(reply.headers)
+        if api.behaviour.date_header:
+            date = api.now() + timedelta(seconds=api.behaviour.date_ahead)
+            headers["Date"] = format_datetime(date, usegmt=True)
+        body = reply.body if isinstance(reply.body, bytes) else msgspec.json.encode(reply.body)
+        return Response(request.status, CaseInsensitiveDict(headers), body, url.path)
+
+    return send
+
+
+def _submit_at_once(client: Client, request: Any, parse: Any, account: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    try:
+        future.set_result(client.get(request, parse, account))
+    except Exception as error:  # noqa: BLE001 - raised again where the result is wanted
+        future.set_exception(error)
+    return future

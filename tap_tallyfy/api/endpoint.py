@@ -132,9 +132,8 @@ class Endpoint:
         return f"GET {urlsplit(self.url).path}"
 
     def _rows(self, data: object) -> list[Any]:
-        if self.is_single:
-            data = inside(data)
-            return [data] if isinstance(data, dict) and data else data or []
+        if self.is_single and isinstance(data, dict):
+            return [inside(data)] if data else []
         if isinstance(data, dict) and all(key.isdecimal() for key in data):
             data = list(data.values())  # LIVE: PHP writes a list with gaps so, unless the API is seen to number it anew
         if not isinstance(data, list):

@@ -39,8 +39,20 @@ TapTallyfy.stream_types = (RunsStream,)
 TapTallyfy.cli()
 """,
 )
-#: Seconds after which a process that was told to end has failed to.
-PROMPTLY = 20
+#: The tap that would wait for its target for an hour.
+PATIENT = (
+    sys.executable,
+    "-c",
+    """
+from tap_tallyfy.singer import writer
+from tests.runs import RunsStream, TapTallyfy
+writer._PATIENCE = 3600.0
+TapTallyfy.stream_types = (RunsStream,)
+TapTallyfy.cli()
+""",
+)
+#: Seconds after which nothing is waited for any more; that something happens at once is shown by what did not happen.
+LIMIT = 120
 
 
 @pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
@@ -74,7 +86,7 @@ def tap(
         stdout=stdout,
         stderr=subprocess.PIPE,
     ) as process:
-        watchdog = threading.Timer(2 * PROMPTLY, process.kill)  # so that nothing here is waited for in vain
+        watchdog = threading.Timer(2 * LIMIT, process.kill)  # so that nothing here is waited for in vain
         watchdog.start()
         try:
             yield process
@@ -99,7 +111,7 @@ class AtPage:
         self._started.set()
 
     def __call__(self, _: Request) -> None:
-        self._started.wait(PROMPTLY)
+        self._started.wait(LIMIT)
         with self._lock:
             self._number -= 1
             if self._number == 0 and self._process:
@@ -128,13 +140,13 @@ def states(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [message["value"] for message in messages if message["type"] == "STATE"]
 
 
-SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
-#: Both signals have one handler; what matters is whether the tap waits in its main thread or for others.
+SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+#: All signals have one handler; what matters is whether the tap waits in its main thread or for others.
 WAITING = [(signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 8)]
 
 
 @pytest.mark.parametrize(("page", "concurrency"), [(1, 1), (3, 8), (17, 1), (17, 8)])
-@pytest.mark.parametrize(("what", "code"), [*SIGNALS, (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("what", "code"), [*SIGNALS[:2], (signal.SIGKILL, -9)])
 def test_a_stopped_sync_is_made_up_for_by_the_next(
     tmp_path: Path, what: signal.Signals, code: int, page: int, concurrency: int
 ) -> None:
@@ -142,7 +154,7 @@ def test_a_stopped_sync_is_made_up_for_by_the_next(
         killer = AtPage(sandbox, page, what)
         with tap(tmp_path, sandbox, command=STATES_OFTEN, page_size=20, concurrency=concurrency) as process:
             killer.aim(process)
-            output, stderr = process.communicate(timeout=PROMPTLY)
+            output, stderr = process.communicate(timeout=LIMIT)
         assert process.returncode == code
         if what == signal.SIGKILL:  # which nobody can prepare for: a target does without the rest of a line
             output = output[: output.rfind(b"\n") + 1]
@@ -178,7 +190,7 @@ def test_a_stopped_sync_does_not_move_a_bookmark_past_what_it_has_not_read(tmp_p
         settings: dict[str, Any] = {"state": first.states[-1], "page_size": 20, "concurrency": concurrency}
         with tap(tmp_path, sandbox, command=STATES_OFTEN, **settings) as process:
             killer.aim(process)
-            output, _ = process.communicate(timeout=PROMPTLY)
+            output, _ = process.communicate(timeout=LIMIT)
         assert process.returncode == 143
         messages = whole_lines(output)
         stopped_at = states(messages)[-1]
@@ -202,14 +214,14 @@ def test_a_process_that_waits_for_a_page_ends_at_once(
     def hold(request: Request) -> None:
         if request.query.get("page") == "2":
             asked.set()
-            over.wait(PROMPTLY)
+            over.wait(LIMIT)
 
     with Sandbox(runs=100) as sandbox:
         sandbox.before_list = hold
         with tap(tmp_path, sandbox, page_size=20, concurrency=concurrency) as process:
-            assert asked.wait(PROMPTLY)
+            assert asked.wait(LIMIT)
             process.send_signal(what)
-            output, stderr = process.communicate(timeout=PROMPTLY)
+            output, stderr = process.communicate(timeout=LIMIT)
             assert not over.is_set()
         over.set()
     assert process.returncode == code
@@ -222,11 +234,11 @@ def test_a_process_that_waits_for_the_rate_limit_ends_at_once(
     tmp_path: Path, what: signal.Signals, code: int, concurrency: int
 ) -> None:
     with Sandbox(runs=100) as sandbox:
-        sandbox.faults = [None, Fault("rate_limit", retry_after="60")]
+        sandbox.faults = [None, Fault("rate_limit", retry_after="3000")]
         with tap(tmp_path, sandbox, page_size=20, concurrency=concurrency) as process:
             until(lambda: any(request.status == 429 for request in sandbox.requests))
             process.send_signal(what)
-            output, stderr = process.communicate(timeout=PROMPTLY)
+            output, stderr = process.communicate(timeout=LIMIT)
     assert process.returncode == code
     assert len(sentences(stderr)) == 1
     whole_lines(output)
@@ -234,7 +246,7 @@ def test_a_process_that_waits_for_the_rate_limit_ends_at_once(
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for something to become true."""
-    deadline = time.monotonic() + PROMPTLY
+    deadline = time.monotonic() + LIMIT
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -256,11 +268,13 @@ def waiting_to_be_read(pipe: IO[bytes]) -> int:
 
 
 @contextmanager
-def stuck_in_a_line(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]]:
+def stuck_in_a_line(
+    folder: Path, command: Sequence[str] = TAP
+) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]]:
     """A sync whose target has stopped reading in the middle of a line; with its output and its log."""
     last_updated = "2025-01-15T10:00:00.000Z"
     runs = [{"id": f"{number:032x}", "name": "x" * 50_000, "last_updated": last_updated} for number in range(10)]
-    with Sandbox(data=runs) as sandbox, tap(folder, sandbox) as process:
+    with Sandbox(data=runs) as sandbox, tap(folder, sandbox, command=command) as process:
         pipe, log = process.stdout, process.stderr
         assert pipe is not None
         assert log is not None
@@ -276,7 +290,7 @@ def test_a_line_that_is_being_written_is_finished_first(tmp_path: Path, what: si
         logged = read_until(what.name, log)
         output = pipe.read()
         logged += log.read()
-        assert process.wait(PROMPTLY) == code
+        assert process.wait(LIMIT) == code
     assert len(sentences(logged)) == 1
     written = records(whole_lines(output))
     assert 0 < len(written) < 10
@@ -291,9 +305,45 @@ def test_a_target_that_is_stopped_too_is_no_second_reason(tmp_path: Path, what: 
         logged = read_until(what.name, log)
         pipe.close()
         logged += log.read()
-        assert process.wait(PROMPTLY) == code
+        assert process.wait(LIMIT) == code
     (sentence,) = sentences(logged)
     assert what.name in sentence
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_process_whose_target_does_not_read(tmp_path: Path, second: signal.Signals) -> None:
+    with stuck_in_a_line(tmp_path, command=PATIENT) as (process, pipe, log):
+        process.send_signal(signal.SIGTERM)
+        logged = read_until("SIGTERM", log)
+        process.send_signal(second)
+        # The target reads nothing until the process is gone.
+        assert process.wait(LIMIT) == 128 + second
+        whole_but_the_last_line(pipe.read())
+        sentences(logged + log.read())
+
+
+def test_a_process_whose_target_does_not_read_ends_a_while_after_a_signal(tmp_path: Path) -> None:
+    with stuck_in_a_line(tmp_path) as (process, pipe, log):
+        process.send_signal(signal.SIGTERM)
+        logged = read_until("SIGTERM", log)
+        assert process.wait(LIMIT) == 143
+        whole_but_the_last_line(pipe.read())
+        assert len(sentences(logged + log.read())) == 1
+
+
+def whole_but_the_last_line(output: bytes) -> None:
+    """Check that only the line is cut which the target did not take; it does without the rest, as after SIGKILL."""
+    *lines, _ = output.split(b"\n")
+    types = [json.loads(line)["type"] for line in lines]
+    assert types[0] == "SCHEMA"
+
+
+def test_a_signal_after_a_line_was_taken_ends_the_process_by_itself(tmp_path: Path) -> None:
+    """What would end a process whose target does not read is called off."""
+    with stuck_in_a_line(tmp_path) as (process, pipe, _):
+        process.send_signal(signal.SIGHUP)
+        whole_lines(pipe.read())
+        assert process.wait(LIMIT) == 129
 
 
 @pytest.mark.parametrize(("what", "code", "concurrency"), WAITING)
@@ -311,7 +361,7 @@ def test_a_process_that_waits_to_try_again_ends_at_once(
                 read_until("Attempt 3 of", log)
             tried = len(sandbox.requests)
             process.send_signal(what)
-            output, stderr = process.communicate(timeout=PROMPTLY)
+            output, stderr = process.communicate(timeout=LIMIT)
         assert len(sandbox.requests) == tried
     assert process.returncode == code
     (sentence,) = sentences(stderr)
@@ -330,8 +380,8 @@ def test_a_reader_that_goes_away(tmp_path: Path) -> None:
         process.stdout.close()
         assert process.stderr is not None
         stderr = process.stderr.read()
-        code = process.wait(PROMPTLY)
-    assert code == 1
+        code = process.wait(LIMIT)
+    assert code == 74
     assert len(whole_lines(b"".join(lines))) == 10
     (sentence,) = sentences(stderr)
     assert "cannot be written" in sentence
@@ -343,8 +393,8 @@ def test_a_target_that_is_not_there(tmp_path: Path) -> None:
     os.close(reading)
     with Sandbox(runs=20) as sandbox, os.fdopen(writing, "wb", buffering=0) as nobody:  # noqa: SIM117
         with tap(tmp_path, sandbox, stdout=nobody) as process:
-            _, stderr = process.communicate(timeout=PROMPTLY)
-    assert process.returncode == 1
+            _, stderr = process.communicate(timeout=LIMIT)
+    assert process.returncode == 74
     assert len(sentences(stderr)) == 1
 
 
@@ -356,8 +406,8 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
         Path("/dev/full").open("wb") as full,
         tap(tmp_path, sandbox, stdout=full) as process,
     ):
-        _, stderr = process.communicate(timeout=PROMPTLY)
-    assert process.returncode == 1
+        _, stderr = process.communicate(timeout=LIMIT)
+    assert process.returncode == 74
     (sentence,) = sentences(stderr)
     assert "cannot be written" in sentence
     assert "disk" in sentence
@@ -381,8 +431,8 @@ def test_a_file_that_may_grow_no_more_holds_whole_lines(tmp_path: Path, mode: st
     file.write_bytes(before)
     with Sandbox(runs=500) as sandbox, file.open(mode) as output:  # noqa: SIM117
         with tap(tmp_path, sandbox, stdout=output, before=LIMITED) as process:
-            _, stderr = process.communicate(timeout=PROMPTLY)
-    assert process.returncode == 1
+            _, stderr = process.communicate(timeout=LIMIT)
+    assert process.returncode == 74
     assert len(sentences(stderr)) == 1
     expect_whole_lines(file, before)
 
@@ -399,8 +449,8 @@ def test_a_disk_that_fills_up_holds_whole_lines(tmp_path: Path) -> None:
     try:
         file = disk / "out.jsonl"
         with Sandbox(runs=500) as sandbox, file.open("wb") as output, tap(tmp_path, sandbox, stdout=output) as process:
-            _, stderr = process.communicate(timeout=PROMPTLY)
-        assert process.returncode == 1
+            _, stderr = process.communicate(timeout=LIMIT)
+        assert process.returncode == 74
         (sentence,) = sentences(stderr)
         assert "No space left" in sentence
         expect_whole_lines(file)

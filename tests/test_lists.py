@@ -27,6 +27,7 @@ from tests.lists import (
     differences,
     emitted,
     expected,
+    list_in,
     records_of,
     sync,
     written,
@@ -74,15 +75,9 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def list_of(request: Any) -> str:
-    """The name of a list in its path; that of the organization ends with its ID."""
-    *_, before, name = request.path.split("/")
-    return "organization" if before == "organizations" else name
-
-
 def names_of(request: Any) -> str:
     """The list that a request was for: archived records and each type of folder have one of their own."""
-    path = list_of(request)
+    path = list_in(request.path)
     return f"{path} {request.query.get('archived') or request.query.get('folder_type') or ''}".strip()
 
 
@@ -464,7 +459,7 @@ def test_the_other_streams_are_synced_if_a_list_may_not_be_read(company: Sandbox
     assert not any(found[name] for name in refused)
     assert all(found[name] for name in INCREMENTAL - refused)
     # Each list was asked for once, whatever is made from it.
-    refusals = Counter(list_of(request) for request in result.lists if request.status == 403)
+    refusals = Counter(list_in(request.path) for request in result.lists if request.status == 403)
     assert refusals == {PATHS.get(name, name): 1 for name in lists}
 
 

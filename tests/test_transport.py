@@ -168,6 +168,7 @@ TEXT = bytes(range(256)) * 3000
         ("gzip", gzip.compress(TEXT) + b"\0"),
         ("deflate", zlib.compress(TEXT)),
     ],
+    ids=["gzip", "capitals", "two members", "padded", "padded by one", "deflate"],
 )
 def test_a_body_is_unpacked(encoding: str, body: bytes) -> None:
     with served(lambda exchange: exchange.reply(200, body, {"Content-Encoding": encoding})) as server:
@@ -177,7 +178,11 @@ def test_a_body_is_unpacked(encoding: str, body: bytes) -> None:
     assert (response.status, response.path) == (200, "/")
 
 
-@pytest.mark.parametrize("body", [gzip.compress(TEXT)[:-9], gzip.compress(TEXT)[:50], b"not gzip at all", b"\x1f\x8b"])
+@pytest.mark.parametrize(
+    "body",
+    [gzip.compress(TEXT)[:-9], gzip.compress(TEXT)[:50], b"not gzip at all", b"\x1f\x8b"],
+    ids=["no end", "no middle", "no gzip", "a beginning"],
+)
 def test_a_packed_body_that_is_broken_is_cut_off(body: bytes) -> None:
     with (
         served(lambda exchange: exchange.reply(200, body, {"Content-Encoding": "gzip"})) as server,

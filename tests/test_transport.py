@@ -168,7 +168,7 @@ TEXT = bytes(range(256)) * 3000
         ("gzip", gzip.compress(TEXT) + b"\0"),
         ("deflate", zlib.compress(TEXT)),
     ],
-    ids=["gzip", "capitals", "two members", "padded", "padded by one", "deflate"],
+    ids=["plain", "identity", "gzip", "capitals", "two members", "padded", "padded by one", "deflate"],
 )
 def test_a_body_is_unpacked(encoding: str, body: bytes) -> None:
     with served(lambda exchange: exchange.reply(200, body, {"Content-Encoding": encoding})) as server:

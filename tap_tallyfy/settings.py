@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -117,7 +119,7 @@ _COMMON: Final = th.PropertiesList(
     ),
     th.Property(
         "requests_per_minute",
-        th.IntegerType(minimum=1),
+        th.IntegerType(minimum=1, maximum=1_000_000),
         nullable=False,
         title="Requests per minute",
         description="Maximum number of requests a minute. Set it if other clients share the account's limit.",
@@ -331,6 +333,8 @@ def _read(described: Mapping[str, Any], text: str | None) -> Any:  # noqa: ANN40
         case "integer":
             return int(text)
         case "number":
+            if not math.isfinite(float(text)):
+                raise ValueError(text)
             return float(text)
         case "boolean":
             word = text.strip().lower()
@@ -357,6 +361,8 @@ def json_file(option: str, name: str) -> Iterator[None]:
     Raises:
         ConfigValidationError: If the file cannot be read, or holds no JSON object.
     """
+    # Some give the settings themselves, secrets among them, in place of a file.
+    name = name if not {"{", "=", '"'} & set(name) else "…"
     try:
         yield
     except (ValueError, TypeError, RuntimeError) as error:
@@ -397,6 +403,9 @@ def catalog(option: str, file: IO[str] | None) -> Catalog | None:
     if file is None or content is None:
         return None
     try:
+        for entry in content["streams"]:
+            str.strip(entry["tap_stream_id"])
+            dict.keys(entry["schema"]["properties"])
         return Catalog.from_dict(content)
     except (TypeError, LookupError, AttributeError, ValueError):
         sentence = f"The file given with {option}, '{file.name}', holds no catalog; make one with --discover."
@@ -447,6 +456,7 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
         yield "'access_token' must be one word of ASCII characters; copy it whole, and nothing else with it."
     if not _is_path_segment(config["org_id"]):
         yield "'org_id' must be the ID alone, as in the address of your organization."
+    yield from _odd_values(config)
     for name in ("api_url", "token_url"):
         if not _is_http_url(config[name]):
             yield f"'{name}' must be an http(s) URL without a user name or a query, such as https://go.tallyfy.com/api."
@@ -491,6 +501,13 @@ def state_errors(state: Mapping[str, Any]) -> Iterator[str]:
 
 #: Values of `status` that an archived process no longer has, since archiving changes it (vendor docs).
 _ACTIVE_ONLY: Final = frozenset({"active", "complete"})
+
+
+def _odd_values(config: Mapping[str, Any]) -> Iterator[str]:
+    if not math.isfinite(config["full_task_sync_hours"]):
+        yield "'full_task_sync_hours' must be a number of hours; 0 reads all tasks in each sync."
+    if (report := config.get("report")) and not Path(report).absolute().parent.is_dir():
+        yield "'report' names a file in a folder that does not exist; make the folder, or name another."
 
 
 def _fits_header(value: str) -> bool:

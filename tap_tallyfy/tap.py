@@ -29,7 +29,7 @@ from tap_tallyfy.singer.progress import Progress
 from tap_tallyfy.singer.report import Report
 from tap_tallyfy.singer.session import Session, SyncFailedError
 from tap_tallyfy.singer.shared_reading import SharedList
-from tap_tallyfy.singer.writer import LineWriter
+from tap_tallyfy.singer.writer import LineWriter, OutputError
 from tap_tallyfy.streams import STREAMS
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class TapTallyfy(Tap):
             _refuse(settings.errors(self.config, lists_among(self.stream_types)))
         PluginBase.setup_mapper(self)
         for name, entry in self.catalog.items():
+            entry.stream = name  # some call it otherwise, and the SDK would look for its maps by that name
             if name in self.streams and not entry.key_properties:
                 entry.key_properties = list(self.streams[name].primary_keys)
             # A map need not fit the columns of a stream that is off.
@@ -264,8 +265,11 @@ def _write(report: Report | None, error: BaseException | None) -> None:
     if report:
         code = command.exit_code(error) if error else 0
         message = "" if error is None or isinstance(error, SystemExit) else " ".join(command.sentences(error))
-        with suppress(OSError) if error else nullcontext():
+        try:
             report.write(command.outcome(code), code, retry=command.is_retried(code), message=message)
+        except OSError as why:
+            if error is None:
+                raise OutputError(f"The file that 'report' names cannot be written ({why.strerror}).") from None
 
 
 def _nothing() -> None:

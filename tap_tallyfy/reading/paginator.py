@@ -68,12 +68,14 @@ class _Next:
         overlap: Rows before it that the next page has to show again: the last tie, and one above it.
         back: How many more than that, after pages that did not join.
         total: Rows in the list by the last page that joined; a hint at how far to step back.
+        window: The last page that joined.
     """
 
     position: int
     overlap: int = 0
     back: int = 0
     total: int = 0
+    window: Window | None = None
 
     @property
     def tie_begins(self) -> int:
@@ -232,6 +234,8 @@ class ListPaginator:
             return False  # it is full, as the server itself says
         if page.total is not None and page.end <= page.total:
             return page.end == page.total
+        if page.window == self._next.window:
+            return False  # a page that is short again says nothing new of where it stands
         stands = page.window.start + sum(key > self.low for key in keys) == self._next.tie_begins
         return stands and keys[-1] - _BETWEEN <= self.low
 
@@ -245,7 +249,7 @@ class ListPaginator:
     def _go_on(self, page: Page, keys: Sequence[float]) -> None:
         self.low = min([self.low, *keys[-1:]])
         overlap = 1 + sum(key <= self.low for key in keys) + page.keyless
-        self._next = _Next(page.end, overlap, total=page.total or 0)
+        self._next = _Next(page.end, overlap, total=page.total or 0, window=page.window)
         if page.total is not None:
             self.total = min(page.total, self.total if self.total is not None else page.total)
 

@@ -168,12 +168,20 @@ class TallyfyStream(Stream):
     @override
     def apply_catalog(self, catalog: Catalog) -> None:
         super().apply_catalog(catalog)
-        given, self.primary_keys = self.primary_keys, self.own_keys
-        if given and set(given) != set(self.primary_keys):
-            error = (
-                f"The catalog says that the key of '{self.name}' is {', '.join(given)}, but records are told apart by"
-                f" {', '.join(self.primary_keys)}; run the tap with --discover to make a new catalog."
-            )
+        if self.name not in catalog:
+            return
+        keys, self.primary_keys = self.primary_keys, self.own_keys
+        replication_key, self.replication_key = self.replication_key, type(self).replication_key
+        needed = [*self.own_keys, *([self.replication_key] if self.replication_key and self.has_bookmark else [])]
+        error = ""
+        if keys and set(keys) != set(self.own_keys):
+            error = f"says that its key is {', '.join(keys)}, but records are told apart by {', '.join(self.own_keys)}"
+        elif replication_key not in {None, self.replication_key}:
+            error = f"says that its replication key is {replication_key}, but it is {self.replication_key}"
+        elif absent := [name for name in needed if name not in self.effective_schema.get("properties", {})]:
+            error = f"lacks {', '.join(absent)}"
+        if error:
+            error = f"The catalog's entry of '{self.name}' {error}; run the tap with --discover to make a new catalog."
             raise ConfigValidationError(error, errors=[error])
 
     def columns(self) -> Columns:

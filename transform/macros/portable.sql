@@ -74,8 +74,15 @@ end
 {% macro duckdb__matches(value, pattern) %}regexp_full_match({{ value }}, '{{ pattern }}'){% endmacro %}
 {% macro postgres__matches(value, pattern) %}{{ value }} ~ '^({{ pattern }})$'{% endmacro %}
 
-{% macro median(value) %}cast(percentile_cont(0.5) within group (order by {{ value }}) as double precision){% endmacro %}
-{% macro p90(value) %}cast(percentile_cont(0.9) within group (order by {{ value }}) as double precision){% endmacro %}
+{#- Each database has an arithmetic of its own between two values, so of percentile_cont's the last digits differ. -#}
+{% macro median(value) -%}
+((percentile_disc(0.5) within group (order by {{ value }}) + percentile_disc(0.5) within group (order by {{ value }} desc)) / 2)
+{%- endmacro %}
+{% macro p90(value) %}{{ return(adapter.dispatch('p90')(value)) }}{% endmacro %}
+{% macro duckdb__p90(value) %}round(percentile_cont(0.9) within group (order by {{ value }}), 9){% endmacro %}
+{% macro postgres__p90(value) -%}
+cast(round(cast(percentile_cont(0.9) within group (order by {{ value }}) as numeric), 9) as double precision)
+{%- endmacro %}
 
 {% macro count_if(condition) %}cast(count(case when {{ condition }} then 1 end) as bigint){% endmacro %}
 

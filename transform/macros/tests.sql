@@ -11,3 +11,10 @@ having count(*) > 1
 {% test holds(model, condition) %}
 select * from {{ model }} where not coalesce({{ condition }}, false)
 {% endtest %}
+
+{#- That each row's columns are those of a row of another table; dbt's own `relationships` knows one column. -#}
+{% test belongs(model, columns, to) %}
+select {{ columns | join(', ') }} from {{ model }}
+except
+select {{ columns | join(', ') }} from {{ to }}
+{% endtest %}

@@ -1,0 +1,157 @@
+"""What the models are built of in the tests; the first process of a test run that asks for one builds it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandbox import Sandbox
+from sandbox.data import END
+from tests.lists import STREAMS, catalog
+from tests.models import Tables, messages_of, once, side_by_side, tables, warehouses
+from tests.tap import TAP, run_tap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from tests.models import Warehouse
+    from tests.postgres import Postgres
+
+    Scenario = Callable[[], list[Tables]]
+
+#: How many processes the accounts have, by seed.
+ACCOUNTS = {3: 300, 5: 60}
+OFF_BY_DEFAULT = {"comments", "activity_feed", "run_tags", "stages"}
+HOLIDAYS = "2025-12-25,Christmas Day\n2025-12-26,Boxing Day\n2026-01-01,New Year\n"
+BERLIN = "Europe/Berlin"
+#: The models' own tests take half of a build; those of the first scenario will do.
+WITHOUT_TESTS = ("--exclude-resource-type", "test")
+
+
+def account(seed: int) -> Sandbox:
+    """The account of this seed, as it is at the start."""
+    return Sandbox(runs=ACCOUNTS[seed], seed=seed)
+
+
+def tags_of(sandbox: Sandbox) -> dict[str, list[str]]:
+    """The titles of the tags of each process."""
+    titles = {tag_id: tag["title"] for tag_id, tag in sandbox.records("tags").items()}
+    return {run_id: sorted(titles[tag] for tag in run["tag_ids"]) for run_id, run in sandbox.internal.items()}
+
+
+@pytest.fixture(scope="session")
+def two_organizations(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Scenario:
+    """All streams of two accounts in one schema, in UTC since their zones differ; in DuckDB, then in PostgreSQL."""
+
+    def make(folder: Path) -> list[Tables]:
+        made = warehouses(folder, postgres, HOLIDAYS)
+        for seed, zone in zip(ACCOUNTS, (BERLIN, "Asia/Tokyo"), strict=True):
+            with account(seed) as sandbox:
+                # What the one sync did not send is not gone: it may be the other account's.
+                alone = {"emit_activate_version_messages": False}
+                messages = read(sandbox, folder, beside=everything_beside(sandbox, zone), **alone)
+                side_by_side(made, lambda each, messages=messages: each.load(messages, add_metadata_columns=True))
+        return built(made, analytics_csv=True)
+
+    return lambda: once(tmp_path_factory, "two-organizations", make)
+
+
+@pytest.fixture(scope="session")
+def deleted_rows(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Scenario:
+    """An account in Berlin of which much was deleted before it was last read in full."""
+
+    def make(folder: Path) -> list[Tables]:
+        made = warehouses(folder, postgres, HOLIDAYS)
+        with account(5) as sandbox:
+            messages = read(sandbox, folder, beside=everything_beside(sandbox, BERLIN))
+            side_by_side(made, lambda each: each.load(messages, add_metadata_columns=True))
+            delete_some(sandbox)
+            began = datetime.now(timezone.utc)
+            again = read(sandbox, folder, catalog=catalog(full=True), beside=everything_beside(sandbox, BERLIN))
+            side_by_side(made, lambda each: each.load(again, add_metadata_columns=True))
+            report = {"complete": {name: {"began": began.isoformat()} for name in STREAMS}}
+            made[0].dbt("run-operation", "mark_deleted", "--args", json.dumps({"report": report, "org_id": sandbox.org_id}))
+        return built(made)
+
+    return lambda: once(tmp_path_factory, "deleted-rows", make)
+
+
+@pytest.fixture(scope="session")
+def default_selection(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Scenario:
+    """The streams that are read by default and no dates of the loader's, after an incremental sync."""
+
+    def make(folder: Path) -> list[Tables]:
+        made = warehouses(folder, postgres)
+        selected = catalog(set(STREAMS) - OFF_BY_DEFAULT - {"organization"})
+        with account(5) as sandbox:
+            sandbox.set_clock(END)
+            first = read(sandbox, folder, catalog=selected)
+            side_by_side(made, lambda each: each.load(first, add_metadata_columns=False))
+            sandbox.set_clock(END + timedelta(hours=1))
+            sandbox.mutate(Random(1), 40, everything=True)
+            second = read(sandbox, folder, catalog=selected, state=last_state(first))
+            side_by_side(made, lambda each: each.load(second, add_metadata_columns=False))
+        return built(made, *WITHOUT_TESTS, as_of="2026-01-16 12:00:00")
+
+    return lambda: once(tmp_path_factory, "default-selection", make)
+
+
+def read(sandbox: Sandbox, folder: Path, *, beside: Iterable[str] = (), **given: Any) -> Path:
+    """Sync an account into a file of messages, and add to them what the tap does not read yet."""
+    result = run_tap(sandbox, command=TAP, timeout=300, **{"catalog": catalog(), **given})
+    assert result.code == 0, result.stderr
+    file = folder / f"{len(list(folder.glob('*.jsonl')))}.jsonl"
+    file.write_text("".join(f"{line}\n" for line in (*beside, *result.lines)), encoding="utf-8")
+    return file
+
+
+def everything_beside(sandbox: Sandbox, zone: str) -> list[str]:
+    """The streams `organization` and `run_tags`, unless the tap itself reads them."""
+    organization = {"org_id": sandbox.org_id, "name": "Sandbox", "timezone": zone, "users_count": 40, "plan_code": "pro"}
+    runs = sandbox.runs
+    tagged = [
+        {"org_id": sandbox.org_id, "run_id": run_id, "tag_id": tag, "last_updated": runs[run_id]["last_updated"]}
+        for run_id, run in sandbox.internal.items()
+        for tag in run["tag_ids"]
+    ]
+    text = dict.fromkeys(("org_id", "run_id", "tag_id"), "string")
+    made = {
+        "organization": messages_of(
+            "organization", ["org_id"], [organization],
+            org_id="string", name="string", timezone="string", users_count="integer", plan_code="string",
+        ),
+        "run_tags": messages_of(
+            "run_tags", ["org_id", "run_id", "tag_id"], tagged, **text, last_updated="date-time",
+        ),
+    }  # fmt: skip
+    return [line for stream, lines in made.items() if stream not in STREAMS for line in lines]
+
+
+def delete_some(sandbox: Sandbox) -> None:
+    """Delete processes, tasks, a template, a member, a group and a guest for good."""
+    for run_id in sorted(sandbox.runs)[:6]:
+        sandbox.delete(run_id)
+    of_processes = sorted(task_id for task_id, task in sandbox.records("tasks").items() if task["run_id"])
+    for task_id in of_processes[:6]:
+        sandbox.account.delete("tasks", task_id)
+    for name in ("checklists", "users", "groups", "guests"):
+        sandbox.account.delete(name, sorted(sandbox.records(name), key=str)[0])
+
+
+def last_state(messages: Path) -> dict[str, Any]:
+    """The last state that was written."""
+    lines = map(json.loads, messages.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
+    state: dict[str, Any] = [line["value"] for line in lines if line["type"] == "STATE"][-1]
+    return state
+
+
+def built(made: Iterable[Warehouse], *args: str, **variables: Any) -> list[Tables]:
+    """What dbt makes of each, measured at the end of the sandbox's account unless the variables say otherwise."""
+    wanted = {"as_of": END.isoformat(), **variables}
+    side_by_side(made, lambda each: each.dbt("build", *args, **wanted))
+    return [tables(each) for each in made]

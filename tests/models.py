@@ -10,10 +10,9 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-import pytest
 
 from tests.loaders import defaults, program
 from tests.meltano import PLUGINS
@@ -21,6 +20,8 @@ from tests.tap import ROOT, environment, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import pytest
 
     from tests.postgres import Postgres
 
@@ -64,21 +65,6 @@ class Table:
 Tables = dict[str, Table]
 
 
-class Warehouse(Protocol):
-    """A database that a loader writes into and dbt works in."""
-
-    folder: Path
-
-    def load(self, messages: Path, **settings: Any) -> None:
-        """Load what the tap wrote."""
-
-    def query(self, *queries: str) -> list[list[list[Any]]]:
-        """The rows that each query gives."""
-
-    def dbt(self, *args: str, **variables: Any) -> str:
-        """Run dbt in the warehouse's own copy of the project; returns what it said."""
-
-
 @dataclass(frozen=True)
 class DuckDB:
     """A file."""
@@ -118,6 +104,9 @@ class PostgreSQL:
     def dbt(self, *args: str, **variables: Any) -> str:
         server = {f"TARGET_POSTGRES_{name.upper()}": str(value) for name, value in self.server.loader_settings.items()}
         return _dbt(self.folder, args, variables, DBT_TARGET="postgres", **server)
+
+
+Warehouse = DuckDB | PostgreSQL
 
 
 def warehouses(folder: Path, server: Postgres, holidays: str = "") -> tuple[DuckDB, PostgreSQL]:
@@ -169,7 +158,8 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], list
             partly.write_text(json.dumps(written), encoding="utf-8")
             partly.rename(file)
         return [
-            {name: Table(*table) for name, table in each.items()} for each in json.loads(file.read_text(encoding="utf-8"))
+            {name: Table(*table) for name, table in each.items()}
+            for each in json.loads(file.read_text(encoding="utf-8"))
         ]
 
 

@@ -55,7 +55,7 @@ def two_organizations(tmp_path_factory: pytest.TempPathFactory, postgres: Postgr
                 # What the one sync did not send is not gone: it may be the other account's.
                 alone = {"emit_activate_version_messages": False}
                 messages = read(sandbox, folder, beside=everything_beside(sandbox, zone), **alone)
-                side_by_side(made, lambda each, messages=messages: each.load(messages, add_metadata_columns=True))
+                load(made, messages, add_metadata_columns=True)
         return built(made, analytics_csv=True)
 
     return lambda: once(tmp_path_factory, "two-organizations", make)
@@ -69,13 +69,15 @@ def deleted_rows(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -
         made = warehouses(folder, postgres, HOLIDAYS)
         with account(5) as sandbox:
             messages = read(sandbox, folder, beside=everything_beside(sandbox, BERLIN))
-            side_by_side(made, lambda each: each.load(messages, add_metadata_columns=True))
+            load(made, messages, add_metadata_columns=True)
             delete_some(sandbox)
             began = datetime.now(timezone.utc)
             again = read(sandbox, folder, catalog=catalog(full=True), beside=everything_beside(sandbox, BERLIN))
-            side_by_side(made, lambda each: each.load(again, add_metadata_columns=True))
+            load(made, again, add_metadata_columns=True)
             report = {"complete": {name: {"began": began.isoformat()} for name in STREAMS}}
-            made[0].dbt("run-operation", "mark_deleted", "--args", json.dumps({"report": report, "org_id": sandbox.org_id}))
+            made[0].dbt(
+                "run-operation", "mark_deleted", "--args", json.dumps({"report": report, "org_id": sandbox.org_id})
+            )
         return built(made)
 
     return lambda: once(tmp_path_factory, "deleted-rows", make)
@@ -91,11 +93,11 @@ def default_selection(tmp_path_factory: pytest.TempPathFactory, postgres: Postgr
         with account(5) as sandbox:
             sandbox.set_clock(END)
             first = read(sandbox, folder, catalog=selected)
-            side_by_side(made, lambda each: each.load(first, add_metadata_columns=False))
+            load(made, first, add_metadata_columns=False)
             sandbox.set_clock(END + timedelta(hours=1))
             sandbox.mutate(Random(1), 40, everything=True)
             second = read(sandbox, folder, catalog=selected, state=last_state(first))
-            side_by_side(made, lambda each: each.load(second, add_metadata_columns=False))
+            load(made, second, add_metadata_columns=False)
         return built(made, *WITHOUT_TESTS, as_of="2026-01-16 12:00:00")
 
     return lambda: once(tmp_path_factory, "default-selection", make)
@@ -110,9 +112,20 @@ def read(sandbox: Sandbox, folder: Path, *, beside: Iterable[str] = (), **given:
     return file
 
 
+def load(made: Iterable[Warehouse], messages: Path, **settings: Any) -> None:
+    """Load what the tap wrote into all warehouses."""
+    side_by_side(made, lambda each: each.load(messages, **settings))
+
+
 def everything_beside(sandbox: Sandbox, zone: str) -> list[str]:
     """The streams `organization` and `run_tags`, unless the tap itself reads them."""
-    organization = {"org_id": sandbox.org_id, "name": "Sandbox", "timezone": zone, "users_count": 40, "plan_code": "pro"}
+    organization = {
+        "org_id": sandbox.org_id,
+        "name": "Sandbox",
+        "timezone": zone,
+        "users_count": 40,
+        "plan_code": "pro",
+    }
     runs = sandbox.runs
     tagged = [
         {"org_id": sandbox.org_id, "run_id": run_id, "tag_id": tag, "last_updated": runs[run_id]["last_updated"]}
@@ -140,7 +153,7 @@ def delete_some(sandbox: Sandbox) -> None:
     for task_id in of_processes[:6]:
         sandbox.account.delete("tasks", task_id)
     for name in ("checklists", "users", "groups", "guests"):
-        sandbox.account.delete(name, sorted(sandbox.records(name), key=str)[0])
+        sandbox.account.delete(name, min(sandbox.records(name), key=str))
 
 
 def last_state(messages: Path) -> dict[str, Any]:

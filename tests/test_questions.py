@@ -41,7 +41,9 @@ def test_the_answer_is_what_the_account_says(question: str, two_organizations: S
 def comparable(rows: list[dict[str, Any]], columns: set[str]) -> list[dict[str, Any]]:
     """The rows in one order, without the columns that are not worked out."""
     kept = [{name: value for name, value in row.items() if name in columns} for row in rows]
-    return sorted(kept, key=lambda row: [str(row[name]) for name in sorted(columns) if not isinstance(row[name], float)])
+    return sorted(
+        kept, key=lambda row: [str(row[name]) for name in sorted(columns) if not isinstance(row[name], float)]
+    )
 
 
 def test_there_are_twenty() -> None:

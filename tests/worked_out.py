@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +183,9 @@ class Answers:
 
     def _discussed(self, column: str, label: str | None) -> list[Row]:
         rows = []
-        for step_id, of_step in grouped((t for t in self.tasks.values() if t["step_id"]), lambda t: t["step_id"]).items():
+        for step_id, of_step in grouped(
+            (t for t in self.tasks.values() if t["step_id"]), lambda t: t["step_id"]
+        ).items():
             if all(task["status"] == "auto-skipped" for task in of_step):
                 continue
             threads = [thread for task in of_step for thread in self.threads[task["id"]]]
@@ -199,7 +202,9 @@ class Answers:
 
     def slowest_steps(self) -> list[Row]:
         rows = []
-        for step_id, of_step in grouped((t for t in self.tasks.values() if t["step_id"]), lambda t: t["step_id"]).items():
+        for step_id, of_step in grouped(
+            (t for t in self.tasks.values() if t["step_id"]), lambda t: t["step_id"]
+        ).items():
             waiting = [task for task in of_step if self.is_waiting(task)]
             if waiting:
                 rows.append(
@@ -215,7 +220,10 @@ class Answers:
     def throughput(self) -> list[Row]:
         ages = [days(run["completed_at"], AS_OF) for run in self.runs.values() if run["completed_at"]]
         return [
-            {"last_30_days": sum(0 <= age < 30 for age in ages), "previous_30_days": sum(30 <= age < 60 for age in ages)}
+            {
+                "last_30_days": sum(0 <= age < 30 for age in ages),
+                "previous_30_days": sum(30 <= age < 60 for age in ages),
+            }
         ]
 
     def stalled_processes(self) -> list[Row]:
@@ -315,7 +323,7 @@ class Answers:
             events = [("Process launched", run["created_at"]), *self.path(key)]
             if run["completed_at"]:
                 events.append(("Process completed", run["completed_at"]))
-            for (first, began), (second, ended) in zip(events, events[1:], strict=False):
+            for (first, began), (second, ended) in pairwise(events):
                 moves[run["checklist_id"], first, second].append(days(began, ended))
         return [
             {

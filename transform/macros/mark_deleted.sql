@@ -12,17 +12,28 @@
     {{ exceptions.raise_compiler_error("mark_deleted needs the org_id that the report is of.") }}
 {%- endif -%}
 {%- set runs = source('tallyfy', 'runs') -%}
+{%- set marks = [] -%}
 {%- for stream, read in complete.items() -%}
     {%- set table = adapter.get_relation(runs.database, runs.schema, stream) -%}
     {%- set columns = adapter.get_columns_in_relation(table) | map(attribute='name') | list if table is not none else [] -%}
     {%- if '_sdc_deleted_at' in columns and '_sdc_extracted_at' in columns -%}
         {%- set began = utc_moment(read['began']) -%}
-        {%- do run_query("update " ~ table ~ " set _sdc_deleted_at = '" ~ began ~ "' where org_id = '"
-            ~ organization | replace("'", "''") ~ "' and _sdc_deleted_at is null and _sdc_extracted_at < timestamp '"
-            ~ began ~ "'") -%}
-        {%- do adapter.commit_if_has_connection() -%}
+        {%- set mark -%}
+        update {{ table }} set _sdc_deleted_at = '{{ began }}'
+        where org_id = '{{ organization | replace("'", "''") }}'
+            and _sdc_deleted_at is null
+            and _sdc_extracted_at < timestamp '{{ began }}';
+        {%- endset -%}
+        {%- do marks.append(mark) -%}
     {%- else -%}
         {%- do exceptions.warn("No row of " ~ stream ~ " is marked as deleted: the loader keeps no dates of its rows.") -%}
     {%- endif -%}
 {%- endfor -%}
+{%- if marks -%}
+    {#- An operation commits nothing by itself. -#}
+    {%- call statement('mark_deleted', auto_begin=True) -%}
+    {{ marks | join('\n') }}
+    commit;
+    {%- endcall -%}
+{%- endif -%}
 {% endmacro %}

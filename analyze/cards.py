@@ -35,7 +35,8 @@ def _overloaded(rows: list[Row]) -> Answer:
         return Answer("Nobody has an overdue task.")
     late = sum(1 for row in rows if row["overdue_tasks"])
     sentence = (
-        f"{_b(first['name'])} has {count(first['open_tasks'], 'open task')}, {first['overdue_tasks']:,} of them overdue. "
+        f"{_b(first['name'])} has {count(first['open_tasks'], 'open task')}, "
+        f"{first['overdue_tasks']:,} of them overdue. "
         f"{count(late, 'person', 'people')} in all {'has' if late == 1 else 'have'} overdue tasks."
     )
     shown = [row for row in rows if row["overdue_tasks"]][:_BARS]
@@ -151,7 +152,7 @@ def _weekdays(rows: list[Row]) -> Answer:
     names = [name for name, _ in _named_steps([named[step] for step in steps])]
     labels = dict(zip(steps, charts.distinct(names), strict=True))
     cells = [
-        (labels[step], WEEKDAYS[row["weekday"] - 1][:3], row["late"], f"{row['late']:,}")
+        (labels[step], WEEKDAYS[row["weekday"] - 1][:3], row["late"])
         for step in steps
         for row in rows
         if row["step_id"] == step
@@ -160,10 +161,9 @@ def _weekdays(rows: list[Row]) -> Answer:
         f"{count(late, 'task')} {are(late)} or {'was' if late == 1 else 'were'} late, most of those due on a "
         f"{_b(WEEKDAYS[worst - 1])}. The step that is late most often is {_step(named[steps[0]])}."
     )
-    order = [day[:3] for day in WEEKDAYS]
-    return Answer(
-        sentence, charts.heat_map(cells, "", "Late tasks by day due", order, "Late tasks by step and weekday")
-    )
+    orders = list(labels.values()), [day[:3] for day in WEEKDAYS]
+    chart = charts.heat_map(cells, ("", "Late tasks by day due"), orders, "Late tasks by step and weekday")
+    return Answer(sentence, chart)
 
 
 def _issues(rows: list[Row]) -> Answer:
@@ -202,7 +202,8 @@ def _by_answer(rows: list[Row]) -> Answer:
         durations = [row["median_cycle_days"] for row in found]
         return max(durations) - min(durations), found[0]["field_id"]
 
-    widest = sorted(max(several, key=spread), key=lambda row: (-row["median_cycle_days"], row["answer"]))
+    differing = max(several, key=spread)
+    widest = sorted(differing, key=lambda row: (-row["median_cycle_days"], row["answer"]))
     slow, quick = widest[0], widest[-1]
     sentence = (
         f"Of {_b(slow['template_name'])}, processes with {_b(slow['answer'])} as {_b(slow['question'])} take "
@@ -257,24 +258,28 @@ def _follows(rows: list[Row]) -> Answer:
     timed = [row for row in found if row["median_days"] is not None]
     slow = max(timed or found, key=lambda row: (row["median_days"] or 0, row["activity"], row["next_activity"]))
     sentence = (
-        f"In {_b(slow['template_name'])}, the longest way is from {_b(slow['activity'])} to {_b(slow['next_activity'])}: "
-        f"usually {span(slow['median_days'] or 0)}."
+        f"In {_b(slow['template_name'])}, the longest way is from {_b(slow['activity'])} "
+        f"to {_b(slow['next_activity'])}: usually {span(slow['median_days'] or 0)}."
     )
-    cells = [
-        (short(row["activity"]), short(row["next_activity"]), row["processes"], f"{row['processes']:,}")
-        for row in found
-    ]
-    order = _in_flow([(row[1], row[2]) for row in cells], [row[0] for row in cells])
-    cells.sort(key=lambda cell: order.index(cell[0]) if cell[0] in order else -1)
+    cells = [(short(row["activity"]), short(row["next_activity"]), row["processes"]) for row in found]
+    order = _in_flow(cells)
     label = f"What follows what in {slow['template_name']}"
-    return Answer(sentence, charts.heat_map(cells, "After", "comes", order, label))
+    return Answer(
+        sentence, charts.heat_map(cells, ("After", "comes, in so many processes"), (order[:-1], order[1:]), label)
+    )
 
 
-def _in_flow(across: list[tuple[str, float]], down: list[str]) -> list[str]:
-    """The activities, each as far to the right as what came before it is; the last is the end."""
-    ordered = list(dict.fromkeys(name for name in down if name != "Process launched"))
-    ordered += [name for name, _ in across if name not in ordered]
-    return [name for name in dict.fromkeys(ordered) if name != "Process completed"] + ["Process completed"]
+def _in_flow(moves: list[tuple[str, str, float]]) -> list[str]:
+    """The activities in the order in which most processes go through them, from launch to completion."""
+    ends = ("Process launched", "Process completed")
+    order, left = [ends[0]], {name for move in moves for name in move[:2]}.difference(ends)
+    while left:
+        behind = [move for move in moves if move[1] in left]
+        following = [move for move in behind if move[0] == order[-1]] or behind
+        busiest = max(following, key=lambda move: (move[2], move[1]), default=None)
+        order.append(busiest[1] if busiest else min(left))
+        left.remove(order[-1])
+    return [*order, ends[1]]
 
 
 def _way(row: Row, usual: Row) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import altair as alt
 import vl_convert
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _INK, _FAINT, _MAIN, _SECOND = "#010101", "#020202", "#030303", "#040404"
 _COLOURS: Final = {_INK: "var(--ink)", _FAINT: "var(--line)", _MAIN: "var(--main)", _SECOND: "var(--second)"}
 #: About as wide as a card ever is, so that letters are nowhere small.
-_WIDTH: Final = 400
+_WIDTH: Final = 360
 _BAR: Final = 24
 
 
@@ -93,31 +93,32 @@ def line(rows: Iterable[tuple[date, float | None]], unit: str, label: str, *, sh
 
 
 def heat_map(
-    cells: Iterable[tuple[str, str, float, str]], down: str, across: str, across_order: Sequence[str], label: str
+    cells: Iterable[tuple[str, str, float]], names: tuple[str, str], orders: tuple[list[str], list[str]], label: str
 ) -> str:
     """A table whose cells are the darker the larger their number is; the number stands in each.
 
     Args:
-        cells: Name down, name across, number, and the number in words.
-        down: What the rows are.
-        across: What the columns are.
-        across_order: The names across in order.
+        cells: Name down, name across, and number.
+        names: What the rows are, and what the columns are.
+        orders: The names down and the names across in order.
         label: What the picture shows, for those who do not see it.
     """
-    values = [{"down": row, "across": column, "value": value, "words": said} for row, column, value, said in cells]
-    rows_in_order = list(dict.fromkeys(each["down"] for each in values))
-    y = alt.Y("down:N", sort=rows_in_order, title=down, axis=alt.Axis(labelLimit=150, ticks=False, domain=False))
+    values = [{"down": row, "across": column, "value": value} for row, column, value in cells]
+    down, across = orders
+    longest = max(map(len, across))
+    bare = {"ticks": False, "domain": False}
+    y = alt.Y("down:N", sort=down, title=names[0] or None, axis=alt.Axis(labelLimit=150, **bare))
+    # Long names would leave the card at its right side.
+    angle = 0 if longest <= len("Mon") else -90
     x = alt.X(
-        "across:N",
-        sort=list(across_order),
-        title=across,
-        axis=alt.Axis(orient="top", labelAngle=-40, labelLimit=110, ticks=False, domain=False),
+        "across:N", sort=across, title=names[1], axis=alt.Axis(orient="top", labelAngle=angle, labelLimit=130, **bare)
     )
     base = alt.Chart(alt.Data(values=values))
     # The colour stays light enough for the letters on it, in light and in dark.
     opacity = alt.FillOpacity("value:Q", scale=alt.Scale(range=[0.08, 0.5]), legend=None)
     drawn = base.mark_rect(fill=_MAIN, cornerRadius=2).encode(y=y, x=x, fillOpacity=opacity)
-    numbers = base.mark_text(color=_INK, fontSize=11).encode(y=y, x=x, text="words:N")
+    text = alt.Text("value:Q", format=",")
+    numbers = base.mark_text(color=_INK, fontSize=11).encode(y=y, x=x, text=text)
     return _svg(alt.layer(drawn, numbers).properties(height=alt.Step(_BAR)), label)
 
 
@@ -131,7 +132,7 @@ def distinct(names: Iterable[str | None]) -> list[str]:
     return told_apart
 
 
-def _svg(chart: Any, label: str) -> str:
+def _svg(chart: alt.Chart | alt.LayerChart, label: str) -> str:
     look = {
         "labelColor": _INK,
         "titleColor": _INK,

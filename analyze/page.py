@@ -68,7 +68,9 @@ def page(account: Account) -> str:
 <main>
 {cards}
 </main>
-<footer><p>Each card is a view in the schema <code>analytics</code>; docs/metrics.md says what its numbers mean.</p></footer>
+<footer>
+<p>Each card is a view in the schema <code>analytics</code>; docs/metrics.md says what its numbers mean.</p>
+</footer>
 </body>
 </html>
 """

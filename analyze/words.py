@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Any, Final
+from datetime import date
+from typing import Final
+
+Value = str | float | date | None
+"""What a column may hold; a moment is a date too, and a flag or a whole number a float."""
 
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 LONGEST: Final = 28
@@ -30,37 +33,43 @@ def heading(column: str) -> str:
     return _HEADINGS[column]
 
 
-def shown(column: str, value: Any) -> str:
+def shown(column: str, value: Value) -> str:
     """A value as it is to be read."""
-    if value is None:
-        return "–"
-    if column == "weekday":
-        return WEEKDAYS[value - 1]
-    if column == "month":
-        return f"{value:%b %Y}"
-    if column.startswith("share"):
-        return percent(value)
+    match value:
+        case None:
+            return "-"
+        case int() if column == "weekday":
+            return WEEKDAYS[value - 1]
+        case date() if column == "month":
+            return f"{value:%b %Y}"
+        case float() if column.startswith("share"):
+            return percent(value)
+        case _:
+            return _plain(value)
+
+
+def _plain(value: Value) -> str:
     match value:
         case bool():
             return "yes" if value else "no"
-        case float():
-            return number(value)
         case int():
             return f"{value:,}"
-        case datetime() | date():
+        case float():
+            return number(value)
+        case date():
             return day(value)
         case _:
             return str(value)
 
 
-def exact(value: Any) -> str:
+def exact(value: Value) -> str:
     """A value as programs read it: unrounded, dates in ISO, flags as true or false, nothing for null."""
     match value:
         case None:
             return ""
         case bool():
             return str(value).lower()
-        case datetime() | date():
+        case date():
             return value.isoformat()
         case _:
             return str(value)

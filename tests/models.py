@@ -146,13 +146,13 @@ def tables(warehouse: Warehouse) -> Tables:
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], list[Tables]]) -> list[Tables]:
     """What a scenario gives, made by the first process of a test run that asks for it."""
-    base = factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with (shared / f"{name}.lock").open("w") as lock:
+    folder = shared(factory, name)
+    with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        file = shared / f"{name}.json"
+        file = folder / "tables.json"
         if not file.exists():
-            made = make(factory.mktemp(name))
+            folder.mkdir()
+            made = make(folder)
             written = [{name: [table.types, table.rows] for name, table in each.items()} for each in made]
             partly = file.with_suffix(".part")
             partly.write_text(json.dumps(written), encoding="utf-8")
@@ -161,6 +161,12 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], list
             {name: Table(*table) for name, table in each.items()}
             for each in json.loads(file.read_text(encoding="utf-8"))
         ]
+
+
+def shared(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder that all processes of a test run know."""
+    base = factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
 
 
 def messages_of(stream: str, keys: Sequence[str], rows: Iterable[Mapping[str, Any]], **columns: str) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-Value = str | float | date | None
-"""What a column may hold; a moment is a date too, and a flag or a whole number a float."""
+Value = str | int | float | date | None
+"""What a column may hold; a moment is a date too, and a flag a number."""
 
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 LONGEST: Final = 28

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from typing_extensions import override
 
 from tests.metrics import models
@@ -148,9 +149,18 @@ def test_a_card_has_its_question_an_answer_and_a_picture(page: str) -> None:
         assert card["svg"] or name in {"tasks_on_time", "throughput"}
 
 
+def test_the_exposure_names_the_views_of_the_page(page: str) -> None:
+    exposures = yaml.safe_load((ROOT / "transform/models/questions/_exposures.yml").read_text(encoding="utf-8"))
+    (report,) = exposures["exposures"]
+    named = {re.sub(r"ref\('(.+)'\)", r"\1", each) for each in report["depends_on"]}
+    assert named == {"organization", *Cards(page).cards}
+
+
 def test_it_is_one_file_that_asks_for_nothing(page: str) -> None:
     assert len(page.encode()) < 1_000_000
-    assert not re.search(r"<script|<link|<img|<iframe|\ssrc=|url\(|@import", page)
+    assert not re.search(r"<script|<link|<img|<iframe|\ssrc=|url\((?!#)|@import", page)
+    ids = re.findall(r'\sid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
     assert set(re.findall(r"https?://[^\"' ]+", page)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 

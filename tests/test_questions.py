@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.models import DuckDB, shared
+from tests.pages import DOCS, blocks
 from tests.scenarios import ACCOUNTS, HOLIDAYS, account
 from tests.worked_out import Answers
 
@@ -48,3 +50,13 @@ def comparable(rows: list[dict[str, Any]], columns: set[str]) -> list[dict[str, 
 
 def test_there_are_twenty() -> None:
     assert len(QUESTIONS) == 20
+
+
+def test_each_query_of_the_page_of_queries_finds_something(
+    two_organizations: Scenario, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    two_organizations()
+    folder = shared(tmp_path_factory, "two-organizations") / "duckdb"
+    queries = blocks("sql", DOCS["queries"])
+    assert len(queries) == 10
+    assert all(DuckDB(folder, folder / "tallyfy.duckdb").query(*(query.rstrip("\n;") for query in queries)))

@@ -169,18 +169,6 @@ def shared(factory: pytest.TempPathFactory, name: str) -> Path:
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
 
 
-def messages_of(stream: str, keys: Sequence[str], rows: Iterable[Mapping[str, Any]], **columns: str) -> list[str]:
-    """What the tap would write of a stream; the columns by name, with their type or format."""
-    types: dict[str, Any] = {
-        name: {"type": ["string", "null"], "format": kind} if kind == "date-time" else {"type": [kind, "null"]}
-        for name, kind in columns.items()
-    }
-    schema = {"properties": types}
-    described = {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": list(keys)}
-    records = ({"type": "RECORD", "stream": stream, "record": dict(row)} for row in rows)
-    return [json.dumps(message) for message in (described, *records)]
-
-
 def _load(loader: str, folder: Path, messages: Path, settings: Mapping[str, Any]) -> None:
     config = folder / f"{loader}.json"
     config.write_text(json.dumps({**defaults(loader), **settings}), encoding="utf-8")

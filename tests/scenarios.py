@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import Sandbox
-from sandbox.data import END
-from tests.lists import STREAMS, catalog
-from tests.models import Tables, messages_of, once, side_by_side, tables, warehouses
+from sandbox.data import AS_OF
+from tests.lists import catalog
+from tests.models import Tables, once, side_by_side, tables, warehouses
 from tests.tap import TAP, run_tap
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ def two_organizations(tmp_path_factory: pytest.TempPathFactory, postgres: Postgr
         for seed, zone in zip(ACCOUNTS, (BERLIN, "Asia/Tokyo"), strict=True):
             with account(seed) as sandbox:
                 # What the one sync did not send is not gone: it may be the other account's.
-                alone = {"emit_activate_version_messages": False}
-                messages = read(sandbox, folder, beside=everything_beside(sandbox, zone), **alone)
+                messages = read(sandbox, folder, emit_activate_version_messages=False)
+                lines = messages.read_text(encoding="utf-8")
+                messages.write_text(lines.replace(f'"timezone":"{BERLIN}"', f'"timezone":"{zone}"'), encoding="utf-8")
                 load(made, messages, add_metadata_columns=True)
         return built(made, analytics_csv=True)
 
@@ -68,13 +69,13 @@ def deleted_rows(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -
     def make(folder: Path) -> list[Tables]:
         made = warehouses(folder, postgres, HOLIDAYS)
         with account(5) as sandbox:
-            messages = read(sandbox, folder, beside=everything_beside(sandbox, BERLIN))
+            messages = read(sandbox, folder)
             load(made, messages, add_metadata_columns=True)
             delete_some(sandbox)
             began = datetime.now(timezone.utc)
-            again = read(sandbox, folder, catalog=catalog(full=True), beside=everything_beside(sandbox, BERLIN))
+            again = read(sandbox, folder, full=True)
             load(made, again, add_metadata_columns=True)
-            report = {"complete": {name: {"began": began.isoformat()} for name in STREAMS}}
+            report = {"complete": {name: {"began": began.isoformat()} for name in all_streams()}}
             made[0].dbt(
                 "run-operation", "mark_deleted", "--args", json.dumps({"report": report, "org_id": sandbox.org_id})
             )
@@ -89,26 +90,27 @@ def default_selection(tmp_path_factory: pytest.TempPathFactory, postgres: Postgr
 
     def make(folder: Path) -> list[Tables]:
         made = warehouses(folder, postgres)
-        selected = catalog(set(STREAMS) - OFF_BY_DEFAULT - {"organization"})
+        selected = all_streams() - OFF_BY_DEFAULT - {"organization"}
         with account(5) as sandbox:
-            sandbox.set_clock(END)
-            first = read(sandbox, folder, catalog=selected)
+            sandbox.set_clock(AS_OF)
+            first = read(sandbox, folder, streams=selected)
             load(made, first, add_metadata_columns=False)
-            sandbox.set_clock(END + timedelta(hours=1))
+            sandbox.set_clock(AS_OF + timedelta(hours=1))
             sandbox.mutate(Random(1), 40, everything=True)
-            second = read(sandbox, folder, catalog=selected, state=last_state(first))
+            second = read(sandbox, folder, streams=selected, state=last_state(first))
             load(made, second, add_metadata_columns=False)
         return built(made, *WITHOUT_TESTS, as_of="2026-01-16 12:00:00")
 
     return lambda: once(tmp_path_factory, "default-selection", make)
 
 
-def read(sandbox: Sandbox, folder: Path, *, beside: Iterable[str] = (), **given: Any) -> Path:
-    """Sync an account into a file of messages, and add to them what the tap does not read yet."""
-    result = run_tap(sandbox, command=TAP, timeout=300, **{"catalog": catalog(), **given})
+def read(sandbox: Sandbox, folder: Path, *, full: bool = False, streams: set[str] | None = None, **given: Any) -> Path:
+    """Sync an account, all of its streams unless some are named, into a file of messages."""
+    wanted = catalog(streams or all_streams(), full=full)
+    result = run_tap(sandbox, command=TAP, timeout=300, catalog=wanted, **given)
     assert result.code == 0, result.stderr
     file = folder / f"{len(list(folder.glob('*.jsonl')))}.jsonl"
-    file.write_text("".join(f"{line}\n" for line in (*beside, *result.lines)), encoding="utf-8")
+    file.write_text("".join(f"{line}\n" for line in result.lines), encoding="utf-8")
     return file
 
 
@@ -117,32 +119,9 @@ def load(made: Iterable[Warehouse], messages: Path, **settings: Any) -> None:
     side_by_side(made, lambda each: each.load(messages, **settings))
 
 
-def everything_beside(sandbox: Sandbox, zone: str) -> list[str]:
-    """The streams `organization` and `run_tags`, unless the tap itself reads them."""
-    organization = {
-        "org_id": sandbox.org_id,
-        "name": "Sandbox",
-        "timezone": zone,
-        "users_count": 40,
-        "plan_code": "pro",
-    }
-    runs = sandbox.runs
-    tagged = [
-        {"org_id": sandbox.org_id, "run_id": run_id, "tag_id": tag, "last_updated": runs[run_id]["last_updated"]}
-        for run_id, run in sandbox.internal.items()
-        for tag in run["tag_ids"]
-    ]
-    text = dict.fromkeys(("org_id", "run_id", "tag_id"), "string")
-    made = {
-        "organization": messages_of(
-            "organization", ["org_id"], [organization],
-            org_id="string", name="string", timezone="string", users_count="integer", plan_code="string",
-        ),
-        "run_tags": messages_of(
-            "run_tags", ["org_id", "run_id", "tag_id"], tagged, **text, last_updated="date-time",
-        ),
-    }  # fmt: skip
-    return [line for stream, lines in made.items() if stream not in STREAMS for line in lines]
+def all_streams() -> set[str]:
+    """The streams of the tap, also those that are off by default."""
+    return {stream["tap_stream_id"] for stream in catalog()["streams"]}
 
 
 def delete_some(sandbox: Sandbox) -> None:
@@ -165,6 +144,6 @@ def last_state(messages: Path) -> dict[str, Any]:
 
 def built(made: Iterable[Warehouse], *args: str, **variables: Any) -> list[Tables]:
     """What dbt makes of each, measured at the end of the sandbox's account unless the variables say otherwise."""
-    wanted = {"as_of": END.isoformat(), **variables}
+    wanted = {"as_of": AS_OF.isoformat(), **variables}
     side_by_side(made, lambda each: each.dbt("build", *args, **wanted))
     return [tables(each) for each in made]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox.data import END
+from sandbox.data import AS_OF
 from tests.metrics import models
 from tests.scenarios import ACCOUNTS, BERLIN, account, tags_of
 
@@ -95,7 +95,7 @@ def test_the_zone_of_days_is_the_organizations_if_all_agree(
 
 def test_the_moment_of_measuring_is_the_variables(two_organizations: Scenario) -> None:
     moments = {row["as_of"] for row in two_organizations()[0]["organization"].records}
-    assert moments == {END.strftime("%Y-%m-%d %H:%M:%S")}
+    assert moments == {AS_OF.strftime("%Y-%m-%d %H:%M:%S")}
 
 
 def test_what_was_deleted_is_gone_and_leaves_no_orphans(deleted_rows: Scenario) -> None:
@@ -130,7 +130,7 @@ def test_what_was_not_loaded_is_null_and_not_0(default_selection: Scenario) -> N
 
 def test_what_changed_between_two_syncs_is_in_the_tables(default_selection: Scenario) -> None:
     (organization,) = default_selection()[0]["organization"].records
-    assert organization["last_change_at"] > END.strftime("%Y-%m-%d %H:%M:%S")
+    assert organization["last_change_at"] > AS_OF.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def keys(made: Tables, org_id: str, table: str, column: str) -> list[Any]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from sandbox.data import END
+from sandbox.data import AS_OF as END_OF_PAST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
 
 Row = dict[str, Any]
-AS_OF = END.replace(tzinfo=None)
+AS_OF = END_OF_PAST.replace(tzinfo=None)
 WORKING_DAYS = range(1, 6)
 WORKING_HOURS = (9, 17)
 

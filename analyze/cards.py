@@ -289,9 +289,13 @@ def _way(row: Row, usual: Row) -> str:
         return "The usual way"
     more = [step for step in dict.fromkeys(steps) if steps.count(step) > others.count(step)]
     less = [step for step in dict.fromkeys(others) if others.count(step) > steps.count(step)]
-    said = [f"with {more[0]}"] if more else []
+    said = [f"{more[0]} again" if more[0] in others else f"with {more[0]}"] if more else []
     said += [f"without {less[0]}"] if less else []
-    return ", ".join(said).capitalize() if said else "In another order"
+    if not said:
+        first = next(step for step, other in zip(steps, others, strict=True) if step != other)
+        said = [f"{first} earlier"]
+    text = ", ".join(said)
+    return text[0].upper() + text[1:]
 
 
 def _busiest(rows: list[Row]) -> str:

@@ -116,6 +116,7 @@ def warehouses(folder: Path, server: Postgres, holidays: str = "") -> tuple[Duck
     with psycopg.connect(
         host=server.host, port=server.port, user=server.user, dbname=server.database, autocommit=True
     ) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}"'.encode())
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
     in_duckdb = DuckDB(folder / "duckdb", folder / "duckdb/tallyfy.duckdb")
     in_postgres = PostgreSQL(folder / "postgres", replace(server, database=name))
@@ -151,6 +152,7 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], list
         fcntl.flock(lock, fcntl.LOCK_EX)
         file = folder / "tables.json"
         if not file.exists():
+            shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             made = make(folder)
             written = [{name: [table.types, table.rows] for name, table in each.items()} for each in made]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -72,13 +72,11 @@ def deleted_rows(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -
             messages = read(sandbox, folder)
             load(made, messages, add_metadata_columns=True)
             delete_some(sandbox)
-            began = datetime.now(timezone.utc)
-            again = read(sandbox, folder, full=True)
+            again = read(sandbox, folder, full=True, report=str(folder / "report.json"))
             load(made, again, add_metadata_columns=True)
-            report = {"complete": {name: {"began": began.isoformat()} for name in all_streams()}}
-            made[0].dbt(
-                "run-operation", "mark_deleted", "--args", json.dumps({"report": report, "org_id": sandbox.org_id})
-            )
+            report = (folder / "report.json").read_text(encoding="utf-8")
+            arguments = f"{{org_id: '{sandbox.org_id}', report: {report}}}"
+            made[0].dbt("run-operation", "mark_deleted", "--args", arguments)
         return built(made)
 
     return lambda: once(tmp_path_factory, "deleted-rows", make)

@@ -30,7 +30,7 @@ Each number has one definition, in the description of its column.
 
 def models(folder: str) -> list[dict[str, Any]]:
     """What is said of the models in a folder."""
-    (file,) = (MODELS / folder).glob("*.yml")
+    file = MODELS / folder / f"_{folder}.yml"
     found: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["models"]
     return found
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: Where fixtures of several files are; each is named before what imports it, so that its assertions are explained.
-pytest_plugins = ["tests.postgres", "tests.meltano", "tests.loaders"]
+pytest_plugins = ["tests.postgres", "tests.meltano", "tests.loaders", "tests.scenarios"]
 
 
 @pytest.fixture

@@ -1,0 +1,2 @@
+select org_id, day, processes_open
+from {{ ref('daily_metrics') }}

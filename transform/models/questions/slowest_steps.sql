@@ -1,0 +1,12 @@
+select
+    org_id,
+    checklist_id,
+    template_name,
+    step_id,
+    step_name,
+    waiting,
+    longest_open_days,
+    median_days_waited,
+    {{ rank_by('longest_open_days desc nulls last, ' ~ in_order('template_name') ~ ', ' ~ in_order('step_name') ~ ', ' ~ in_order('step_id')) }} as rank
+from {{ ref('step_metrics') }}
+where waiting > 0

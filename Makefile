@@ -1,4 +1,4 @@
-# Needs git, make and Python 3.10 or newer. Everything else is fetched into .venv, .venv-meltano and .meltano.
+# Needs git, make and Python 3.10 or newer. Everything else is fetched into .venv, .venv-meltano, .venv-analyze and .meltano.
 PYTHON ?= python3
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,21 +15,34 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 MELTANO := .venv-meltano/bin/meltano
 MELTANO_VERSION := 4.4.1
+DATABASE := $(CURDIR)/output/tallyfy.duckdb
 # The DuckDB loader needs duckdb 1.0.0, which has no wheel for a newer Python; plugins use the Python of Meltano.
 MELTANO_PYTHONS := >=3.10,<3.13
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links
+DBT_PACKAGES := dbt-core==1.11.16 dbt-duckdb==1.11.1 dbt-postgres==1.11.0 duckdb==1.5.6
+ANALYZE_PACKAGES := altair==6.2.2 vl-convert-python==1.9.0.post1 duckdb==1.5.6 duckdb-cli==1.5.6 pyyaml==6.0.3
 PYTHONS := $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: help demo test soak coverage lint pythons package bench lock clean
+.PHONY: help demo report sql docs test soak coverage lint pythons package bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
 
-demo: .venv/ready .venv-meltano/ready ## Sync a sandbox account, or the real one, into DuckDB and show what is there
+demo: .venv/ready .venv-meltano/demo .venv-analyze/ready ## Sync a sandbox account into DuckDB and make the page of answers; needs no account
 	@$(BIN)/python -m sandbox.demo
 
-test: lint .venv-meltano/plugins ## Run every check
+report: .venv/ready .venv-meltano/plugins .venv-analyze/ready ## Sync the account that .env names, and write output/tallyfy.html
+	@TARGET_DUCKDB_FILEPATH=$(DATABASE) $(MELTANO) run tap-tallyfy target-duckdb dbt:build
+	@$(if $(wildcard .env),$(BIN)/dotenv run --no-override --) .venv-analyze/bin/python -m analyze $(DATABASE)
+
+sql: .venv-analyze/ready ## Open a prompt for SQL on output/tallyfy.duckdb, or on another file: FILE=output/sandbox.duckdb
+	@.venv-analyze/bin/duckdb -readonly $(or $(FILE),$(DATABASE))
+
+docs: .venv-meltano/plugins ## Write the documentation of the tables into transform/target/static_index.html, after `make report`
+	@TARGET_DUCKDB_FILEPATH=$(DATABASE) $(MELTANO) invoke dbt:docs
+
+test: lint .venv-meltano/plugins .venv-analyze/ready ## Run every check
 	$(BIN)/python -m pytest --numprocesses 5 --dist load --maxschedchunk 1
 
 soak: .venv/ready ## Search for a broken guarantee in 20 times as many worlds as `make test`; SEED=n repeats a search, SOAK=100 takes an hour
@@ -37,7 +50,7 @@ soak: .venv/ready ## Search for a broken guarantee in 20 times as many worlds as
 	echo "To repeat this search: SEED=$$seed make soak$(if $(SOAK), SOAK=$(SOAK))"; \
 	SEED=$$seed SOAK=$(or $(SOAK),20) $(BIN)/python -m pytest --hypothesis-seed=$$seed tests/test_guarantees.py
 
-coverage: .venv-meltano/plugins .venv/ready ## Run the tests and fail if they reach too few branches; takes longer
+coverage: .venv-meltano/plugins .venv-analyze/ready .venv/ready ## Run the tests and fail if they reach too few branches; takes longer
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses 2
 	$(BIN)/coverage combine --quiet
@@ -65,11 +78,14 @@ bench: .venv/ready ## Measure the tap beside other ways to read the same list, a
 lock: $(UV) ## Renew the pinned requirements
 	$(LOCK) --upgrade pyproject.toml --group dev --output-file requirements-dev.txt
 	echo meltano==$(MELTANO_VERSION) | $(LOCK) --upgrade - --output-file requirements-meltano.txt
-	@! grep -n '://' requirements-dev.txt requirements-meltano.txt
+	printf '%s\n' $(DBT_PACKAGES) | $(LOCK) --upgrade - --output-file requirements-dbt.txt
+	printf '%s\n' $(ANALYZE_PACKAGES) | $(LOCK) --upgrade - --output-file requirements-analyze.txt
+	@! grep -n '://' requirements-dev.txt requirements-meltano.txt requirements-dbt.txt requirements-analyze.txt
 
 clean: ## Remove everything the other targets made, but no state and no data of a real account
-	rm -rf .venv .venv-meltano .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
-	rm -rf .meltano/extractors .meltano/loaders .meltano/logs .meltano/run output/sandbox.duckdb output/demo.log
+	rm -rf .venv .venv-meltano .venv-analyze .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .meltano/extractors .meltano/loaders .meltano/utilities .meltano/logs .meltano/run transform/target transform/logs
+	rm -rf output/sandbox.duckdb output/sandbox.html output/demo.log
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):
@@ -93,6 +109,19 @@ $(UV):
 	@$(UV) pip install --quiet --python .venv-meltano --require-hashes --requirements requirements-meltano.txt
 	@touch $@
 
-.venv-meltano/plugins: .venv-meltano/ready meltano.yml pyproject.toml
+# What the demo needs of them, which is installed sooner than all.
+.venv-meltano/demo: .venv-meltano/ready meltano.yml pyproject.toml requirements-dbt.txt
+	@echo 'Installing the loader for DuckDB and dbt, about 20 s'
+	@$(MELTANO) --log-level=warning install tap-tallyfy target-duckdb dbt
+	@touch $@
+
+.venv-meltano/plugins: .venv-meltano/ready meltano.yml pyproject.toml requirements-dbt.txt
+	@echo 'Installing the loaders and dbt, about 30 s'
 	@$(MELTANO) --log-level=warning install
+	@touch $@ .venv-meltano/demo
+
+.venv-analyze/ready: requirements-analyze.txt | $(UV)
+	@echo 'Installing what draws the charts, about 5 s'
+	@$(UV) venv --quiet --clear --no-project --python $(BIN)/python .venv-analyze
+	@$(UV) pip install --quiet --python .venv-analyze --require-hashes --requirements requirements-analyze.txt
 	@touch $@

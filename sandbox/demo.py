@@ -1,29 +1,36 @@
-"""Sync Tallyfy into DuckDB with Meltano, then show and check what the warehouse holds.
-
-With TAP_TALLYFY_ACCESS_TOKEN and TAP_TALLYFY_ORG_ID set it is the real account, otherwise a sandbox of 1,000 processes.
-"""
+"""Sync a sandbox of 1,000 processes into DuckDB with Meltano, check the rows, build the tables, write the page."""
 # ruff: noqa: S603, S608 - all commands and queries are written here
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from textwrap import fill
-from typing import Any, NoReturn
-from unicodedata import combining, east_asian_width
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sandbox import Sandbox
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 ROOT = Path(__file__).resolve().parent.parent
-MELTANO = (str(ROOT / ".venv-meltano/bin/meltano"), "--environment=dev")
 # What the user's own .env says, filters among it, is not about the sandbox.
-WITHOUT_ENV_FILE = (*MELTANO, f"--env-file={os.devnull}")
+MELTANO = (str(ROOT / ".venv-meltano/bin/meltano"), "--environment=dev", f"--env-file={os.devnull}")
+ANALYZE_PYTHON = ROOT / ".venv-analyze/bin/python"
+TRANSFORM = ROOT / "transform"
+HOLIDAYS = "2025-12-25,Christmas Day\n2025-12-26,Boxing Day\n2026-01-01,New Year\n"
+# All that the page can show; the activity feed is not on it.
+SELECTED = ["*.*", "!activity_feed.*"]
+PROGRESS = re.compile(r"[a-z_]+: [\d,]+ (rows written|(of [\d,]+ )?read; \d+ requests)")
 # Only the loader's own Python has the one version of duckdb that the loader works with.
 LOADER_PYTHON = ROOT / ".meltano/loaders/target-duckdb/venv/bin/python"
 RUN_QUERIES = """
@@ -49,31 +56,6 @@ COMPARED = {
 }
 """What is compared of each table: the key, and of processes and tasks also the status and the last change."""
 
-TOTALS = """
-SELECT coalesce(checklist_title, '(none)'), coalesce(status, '(none)'), count(*), coalesce(sum(late_tasks), 0)
-FROM runs GROUP BY ALL ORDER BY ALL
-"""
-CYCLE_TIMES = """
-SELECT coalesce(checklist_title, '(none)'), median(date_diff('second', created_at, completed_at)) / 86400
-FROM runs WHERE completed_at IS NOT NULL GROUP BY ALL
-UNION ALL
-SELECT 'All', median(date_diff('second', created_at, completed_at)) / 86400
-FROM runs WHERE completed_at IS NOT NULL
-"""
-# A step waits from the completion of the one before it, the first from the start of the process.
-LONGEST_WAITS = """
-WITH waits AS (
-    SELECT step_id, date_diff('second', lag(completed_at, 1, run.started_at) OVER process, completed_at) / 86400 AS days
-    FROM tasks JOIN (SELECT id AS run_id, started_at FROM runs) AS run USING (run_id)
-    WHERE completed_at IS NOT NULL
-    WINDOW process AS (PARTITION BY run_id ORDER BY completed_at, position)
-)
-SELECT checklists.title, steps.title, count(*), median(days)
-FROM waits JOIN steps ON steps.id = step_id JOIN checklists ON checklists.id = steps.checklist_id
-GROUP BY checklists.id, checklists.title, steps.id, steps.title
-ORDER BY median(days) DESC LIMIT 5
-"""
-
 Rows = set[tuple[Any, ...]]
 """Rows of all tables, each with the name of its table before the rest."""
 
@@ -95,39 +77,44 @@ def main(root: Path = ROOT, processes: int = 1000) -> int:
 
 
 def demonstrate(root: Path, processes: int) -> int:
-    """Demonstrate with the account that the environment names, or with the sandbox; returns the exit code."""
-    org_id, token = (os.environ.get(f"TAP_TALLYFY_{name}", "").strip() for name in ("ORG_ID", "ACCESS_TOKEN"))
-    if bool(org_id) != bool(token):
-        print("Set both TAP_TALLYFY_ACCESS_TOKEN and TAP_TALLYFY_ORG_ID, or neither for the sandbox.")
-        return 2
-    if Path(org_id).name != org_id:
-        print("TAP_TALLYFY_ORG_ID must be the ID alone, as in the address of your organization.")
-        return 2
+    """Sync, after 150 changes in all lists if it is not the first time, compare, and write the page."""
+    if any(os.environ.get(f"TAP_TALLYFY_{name}", "").strip() for name in ("ORG_ID", "ACCESS_TOKEN", "CLIENT_ID")):
+        print("The environment names an account. The demo uses its sandbox all the same; for your account: make report")
     output = root / "output"
     output.mkdir(exist_ok=True)
-    if not org_id:
-        return demonstrate_sandbox(output / "sandbox.duckdb", processes)
-    print("Syncing your account with Meltano: tap-tallyfy to target-duckdb")
-    database = output / f"{org_id}.duckdb"
-    sync(database, bookmark(database, MELTANO), dict(os.environ), MELTANO)
-    return 0
-
-
-def demonstrate_sandbox(database: Path, processes: int) -> int:
-    """Sync the sandbox, after 150 changes in all of its lists if it is not the first time, and compare."""
-    since = bookmark(database, WITHOUT_ENV_FILE)
+    database = output / "sandbox.duckdb"
+    since = bookmark(database)
+    print(f"Making up an account of {processes:,} processes")
     with Sandbox(runs=processes, seed=3) as sandbox:
         may_stay = account(sandbox) | warehouse(database)
         if since:
             sandbox.mutate(Random(1), 150, everything=True)
-        env = {name: value for name, value in os.environ.items() if not name.startswith("TAP_TALLYFY_")} | {
-            "TAP_TALLYFY_API_URL": sandbox.api_url,
-            "TAP_TALLYFY_ORG_ID": sandbox.org_id,
-            "TAP_TALLYFY_ACCESS_TOKEN": sandbox.access_token,
-        }
-        print("Syncing a sandbox account with Meltano: tap-tallyfy to target-duckdb")
-        sync(database, since, env, WITHOUT_ENV_FILE)
-        return compare(warehouse(database), account(sandbox), may_stay)
+        print("Syncing it with Meltano from tap-tallyfy to target-duckdb, about 30 s")
+        sync(database, since, settings(sandbox))
+        if code := compare(warehouse(database), account(sandbox), may_stay):
+            return code
+        build(database, sandbox.clock.now())
+    page = write_page(database, sandbox.org_id)
+    print(f"\nThe database:  {relative(database)}")
+    print(f"Ask it in SQL: make sql FILE={relative(database)}")
+    print(f"The page:      {relative(page)}")
+    return 0
+
+
+def settings(sandbox: Sandbox) -> dict[str, str]:
+    """The environment for the tap, without what it says about another account."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TAP_TALLYFY_")}
+    return kept | {
+        "TAP_TALLYFY_API_URL": sandbox.api_url,
+        "TAP_TALLYFY_ORG_ID": sandbox.org_id,
+        "TAP_TALLYFY_ACCESS_TOKEN": sandbox.access_token,
+        "TAP_TALLYFY__SELECT": json.dumps(SELECTED),
+    }
+
+
+def relative(file: Path) -> Path:
+    """A file of the output as people in the checkout name it."""
+    return file.relative_to(file.parent.parent)
 
 
 def account(sandbox: Sandbox) -> Rows:
@@ -159,17 +146,14 @@ def compare(stored: Rows, now: Rows, may_stay: Rows) -> int:
         print(f"{len(more - may_stay):,} rows of the warehouse never were in the account{tally(more - may_stay)}.")
         return 1
     counts, deleted = (Counter(table for table, *_ in rows) for rows in (now, more))
-    print()
     if more:
         print(f"Deleted in Tallyfy, still in the warehouse: {len(more):,} rows{tally(more)}")
     processes, tasks = (
-        f"{counts[table]:,} {name}{f' (and {deleted[table]:,} deleted)' if deleted[table] else ''}"
+        f"{name}: {counts[table]:,}{f', and {deleted[table]:,} deleted' if deleted[table] else ''}"
         for table, name in (("runs", "processes"), ("tasks", "tasks"))
     )
-    print(
-        f"OK: {len(counts)} tables hold all {len(now):,} rows of the account, with equal keys; "
-        f"{processes} and {tasks} with equal statuses and dates."
-    )
+    print(f"OK: {len(counts)} tables hold all {len(now):,} rows of the account, with equal keys.")
+    print(f"With equal statuses and dates, {processes}; {tasks}.")
     return 0
 
 
@@ -179,35 +163,31 @@ def tally(rows: Rows) -> str:
     return f" ({', '.join(f'{table} {count:,}' for table, count in counts)})" if counts else ""
 
 
-def bookmark(database: Path, meltano: tuple[str, ...]) -> str | None:
+def bookmark(database: Path) -> str | None:
     """Where the next sync into the database goes on; None if it reads everything."""
     if not is_there(database):
         return None
     result = subprocess.run(
-        state(meltano, "get", database), cwd=database.parent.parent, capture_output=True, text=True, check=False
+        state("get", database), cwd=database.parent.parent, capture_output=True, text=True, check=False
     )
     kept = json.loads(result.stdout) if result.returncode == 0 and result.stdout.strip() else {}
     value: str | None = kept.get("singer_state", {}).get("bookmarks", {}).get("runs", {}).get("replication_key_value")
     return value
 
 
-def forget(database: Path, meltano: tuple[str, ...]) -> None:
+def forget(database: Path) -> None:
     """Drop the state that belongs to a database which is gone: with it, even a sync after this one would skip rows."""
     done = subprocess.run(
-        state(meltano, "clear", database, "--force"),
-        cwd=database.parent.parent,
-        capture_output=True,
-        text=True,
-        check=False,
+        state("clear", database, "--force"), cwd=database.parent.parent, capture_output=True, text=True, check=False
     )
     if done.returncode:
         print(*done.stderr.splitlines()[-20:], sep="\n")
         raise DemoError("Meltano could not remove the state of the last sync")
 
 
-def state(meltano: tuple[str, ...], action: str, database: Path, *options: str) -> list[str]:
+def state(action: str, database: Path, *options: str) -> list[str]:
     """The command that does something with the state of the syncs into the database."""
-    return [*meltano, "state", action, *options, f"dev:tap-tallyfy-to-target-duckdb:{database.stem}"]
+    return [*MELTANO, "state", action, *options, f"dev:tap-tallyfy-to-target-duckdb:{database.stem}"]
 
 
 def is_there(database: Path) -> bool:
@@ -215,44 +195,92 @@ def is_there(database: Path) -> bool:
     return database.exists() and database.stat().st_size > 0
 
 
-def sync(database: Path, since: str | None, env: dict[str, str], meltano: tuple[str, ...]) -> None:
-    """Run the sync, print what it did and the tables."""
+def sync(database: Path, since: str | None, env: dict[str, str]) -> None:
+    """Run the sync, and print what it changed."""
     before = contents(database)
     if not is_there(database):
-        forget(database, meltano)
+        forget(database)
     # A sync that was killed counts as running for five minutes; the database file itself lets only one loader in.
-    command = [*meltano, "run", "--force", f"--state-id-suffix={database.stem}", "tap-tallyfy", "target-duckdb"]
-    log = database.with_name("demo.log")
-    code = run(command, database.parent.parent, env | {"TARGET_DUCKDB_FILEPATH": str(database)}, log)
-    if code:
-        print(*log.read_text(encoding="utf-8").splitlines()[-20:], sep="\n")
-        raise DemoError(f"meltano run ended with exit code {code}; all it said is in output/{log.name}")
+    command = [*MELTANO, "run", "--force", f"--state-id-suffix={database.stem}", "tap-tallyfy", "target-duckdb"]
+    run_logged(command, database, env, "demo.log")
     changed = contents(database) - before
     how = f"Incremental since {since}" if since else "Full sync"
     print(fill(f"{how}{', new or changed' if before else ''}: {len(changed):,} rows{tally(changed)}", 120))
-    print_templates(database)
-    print_waits(database)
+
+
+def build(database: Path, as_of: datetime) -> None:
+    """Make the tables for reports with dbt, in which everything open is measured at this moment."""
+    print(f"Building {len(list(TRANSFORM.rglob('models/**/*.sql')))} tables and views with dbt, about 40 s", flush=True)
+    variables = json.dumps({"as_of": f"{as_of:%Y-%m-%d %H:%M:%S}"})
+    with TemporaryDirectory() as folder:
+        # In a copy: the made-up company's holidays are not those of the user.
+        project = Path(shutil.copytree(TRANSFORM, Path(folder) / "transform"))
+        with (project / "seeds/holidays.csv").open("a", encoding="utf-8") as seed:
+            seed.write(HOLIDAYS)
+        places = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project), "DBT_TARGET": "duckdb"}
+        command = [*MELTANO, "invoke", "dbt", "build", "--vars", variables]
+        run_logged(command, database, os.environ | places, "demo-dbt.log")
+
+
+def write_page(database: Path, org_id: str) -> Path:
+    """Write the page of answers beside the database; returns its file."""
+    print("Writing the page", flush=True)
+    command = [str(ANALYZE_PYTHON), "-m", "analyze", str(database), "--org-id", org_id]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DemoError(f"the page could not be written: {done.stderr.strip() or done.returncode}")
+    return database.with_suffix(".html")
+
+
+def run_logged(command: list[str], database: Path, env: dict[str, str], log_name: str) -> None:
+    """Run Meltano on a database; if it fails, print the end of what it said."""
+    log = database.with_name(log_name)
+    code = run(command, database.parent.parent, env | {"TARGET_DUCKDB_FILEPATH": str(database)}, log)
+    if code:
+        print(*log.read_text(encoding="utf-8").splitlines()[-20:], sep="\n")
+        raise DemoError(
+            f"meltano {command[len(MELTANO)]} ended with exit code {code}; all it said is in {relative(log)}"
+        )
 
 
 def run(command: list[str], folder: Path, env: dict[str, str], log: Path) -> int:
-    """Run Meltano; returns its exit code. If this program is stopped, Meltano is too, and has the time to say so."""
+    """Run Meltano, and print the tap's progress; returns its exit code.
+
+    If this program is stopped, Meltano is too, and has the time to say so.
+    """
     with (
         log.open("w", encoding="utf-8") as file,
         subprocess.Popen(
-            command, cwd=folder, env=env, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=folder,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
         ) as process,
     ):
+        said = process.stdout or ()
         try:
+            for line in said:
+                file.write(line)
+                file.flush()
+                if progress := PROGRESS.search(line):
+                    print(f"  {progress[0]}", flush=True)
             return process.wait()
         except BaseException:
             os.killpg(process.pid, signal.SIGINT)
+            file.writelines(said)
             process.wait()
             raise
 
 
 def contents(database: Path) -> Rows:
-    """A hash of each row that the warehouse holds."""
-    return rows_of(database, {name: f"SELECT '{name}', hash({name})::VARCHAR FROM {name}" for name in tables(database)})
+    """A hash of each row that the warehouse holds, without the loader's own columns: they say when it was sent."""
+    columns = "SELECT COLUMNS(each -> NOT starts_with(each, '_sdc_')) FROM"
+    hashed = {name: f"SELECT '{name}', hash(kept)::VARCHAR FROM ({columns} {name}) kept" for name in tables(database)}
+    return rows_of(database, hashed)
 
 
 def rows_of(database: Path, queries: dict[str, str]) -> Rows:
@@ -276,42 +304,6 @@ def query(database: Path, *queries: str) -> list[list[list[Any]]]:
         raise DemoError(f"{database} cannot be read: {reason[0]}")
     rows: list[list[list[Any]]] = json.loads(done.stdout)
     return rows
-
-
-def print_templates(database: Path) -> None:
-    """Print, for each template: processes by status, late tasks, median days from launch to completion."""
-    totals, cycle_times = query(database, TOTALS, CYCLE_TIMES)
-    days = {title: f"{median:.1f}" for title, median in cycle_times if median is not None}
-    statuses = sorted({status for _, status, _, _ in totals})
-    titles = sorted({title for title, _, _, _ in totals})
-    table = [["Template", *statuses, "runs", "late tasks", "median days"]]
-    for title in [*titles, "All"]:
-        rows = [row for row in totals if title in (row[0], "All")]
-        counts = [sum(count for _, status, count, _ in rows if status == wanted) for wanted in statuses]
-        late = sum(late for _, _, _, late in rows)
-        table.append([title, *(f"{n:,}" for n in (*counts, sum(counts), late)), days.get(title, "-")])
-    print_table(table)
-
-
-def print_waits(database: Path) -> None:
-    """Print the steps where processes wait longest."""
-    (waits,) = query(database, LONGEST_WAITS)
-    rows = [[f"{title}: {step}", f"{count:,}", f"{days:.1f}"] for title, step, count, days in waits]
-    print_table([["Where processes wait longest", "completed", "median days"], *rows])
-
-
-def print_table(table: list[list[str]]) -> None:
-    """Print rows of cells in columns, the first of them to the left and the others to the right."""
-    print()
-    widths = [max(width(cell) for cell in column) for column in zip(*table, strict=True)]
-    for first, *rest in table:
-        cells = (" " * (size - width(cell)) + cell for cell, size in zip(rest, widths[1:], strict=True))
-        print(first + " " * (widths[0] - width(first)), *cells, sep="  ")
-
-
-def width(text: str) -> int:
-    """Columns the text takes on a terminal."""
-    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def cli(root: Path = ROOT, processes: int = 1000) -> NoReturn:

@@ -21,7 +21,18 @@ def account() -> Iterator[Sandbox]:
 
 
 #: The files whose tests take longest; they begin first, so that none of them is what all others wait for in the end.
-SLOWEST = ("test_meltano", "test_connection", "test_guarantees", "test_deletions", "test_postgres", "test_lists_loaded")
+SLOWEST = (
+    "test_meltano",
+    "test_models",
+    "test_questions",
+    "test_page",
+    "test_models_meltano",
+    "test_connection",
+    "test_guarantees",
+    "test_deletions",
+    "test_postgres",
+    "test_lists_loaded",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from io import TextIOWrapper
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -30,7 +31,7 @@ TRANSFORM = ROOT / "transform"
 HOLIDAYS = "2025-12-25,Christmas Day\n2025-12-26,Boxing Day\n2026-01-01,New Year\n"
 # All that the page can show; the activity feed is not on it.
 SELECTED = ["*.*", "!activity_feed.*"]
-PROGRESS = re.compile(r"[a-z_]+: [\d,]+ (rows written|(of [\d,]+ )?read; \d+ requests)")
+PROGRESS = re.compile(r"[a-z_]+: [\d,]+ (of [\d,]+ )?read; \d+ requests")
 # Only the loader's own Python has the one version of duckdb that the loader works with.
 LOADER_PYTHON = ROOT / ".meltano/loaders/target-duckdb/venv/bin/python"
 RUN_QUERIES = """
@@ -210,7 +211,7 @@ def sync(database: Path, since: str | None, env: dict[str, str]) -> None:
 
 def build(database: Path, as_of: datetime) -> None:
     """Make the tables for reports with dbt, in which everything open is measured at this moment."""
-    print(f"Building {len(list(TRANSFORM.rglob('models/**/*.sql')))} tables and views with dbt, about 40 s", flush=True)
+    print(f"Building {len(list(TRANSFORM.rglob('models/**/*.sql')))} tables and views with dbt, about 40 s")
     variables = json.dumps({"as_of": f"{as_of:%Y-%m-%d %H:%M:%S}"})
     with TemporaryDirectory() as folder:
         # In a copy: the made-up company's holidays are not those of the user.
@@ -224,7 +225,7 @@ def build(database: Path, as_of: datetime) -> None:
 
 def write_page(database: Path, org_id: str) -> Path:
     """Write the page of answers beside the database; returns its file."""
-    print("Writing the page", flush=True)
+    print("Writing the page")
     command = [str(ANALYZE_PYTHON), "-m", "analyze", str(database), "--org-id", org_id]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -267,7 +268,7 @@ def run(command: list[str], folder: Path, env: dict[str, str], log: Path) -> int
                 file.write(line)
                 file.flush()
                 if progress := PROGRESS.search(line):
-                    print(f"  {progress[0]}", flush=True)
+                    print(f"  {progress[0]}")
             return process.wait()
         except BaseException:
             os.killpg(process.pid, signal.SIGINT)
@@ -314,6 +315,8 @@ def cli(root: Path = ROOT, processes: int = 1000) -> NoReturn:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     sys.exit(main(root, processes))
 
 

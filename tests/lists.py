@@ -195,10 +195,12 @@ def _lone(value: Any) -> Any:
 
 
 def _as_text(value: Any) -> str | None:
-    """A value of any type as the text its column holds; what is no single one is in `_extra`."""
+    """A value of any type as the text its column holds: of several the first; all of them are in `_extra`."""
     match value:
         case None | str():
             return value
+        case [first, *_]:
+            return _as_text(first)
         case bool() | list() | dict():
             return None
         case _:
@@ -258,6 +260,10 @@ def _form_fields(checklist: Row, steps: list[Row]) -> Iterator[Row]:
             yield {"checklist_id": checklist["id"], "step_id": step_id, **{name: field.get(name) for name in _FIELD}}
 
 
+#: Columns that hold JSON as text.
+JSON_TEXTS = {"value_json", "working_days", "default_deadline"}
+
+
 # What the tap wrote
 
 
@@ -274,7 +280,7 @@ def as_expected(name: str, record: Row) -> Row:
     """A record as `expected` has it: nothing may be beside, and answers are compared by what their JSON says."""
     row = dict(record)
     assert has_no_misfit(name, row.pop("_extra", None))
-    for column in {"value_json", "working_days", "default_deadline"} & row.keys():
+    for column in JSON_TEXTS & row.keys():
         if isinstance(row[column], str):
             row[column] = json.loads(row[column])
     return row

@@ -45,6 +45,7 @@ class Embedded(TapTallyfy):
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(runs=30, seed=3) as running:
+        running.set_clock(running.now())
         yield running
 
 
@@ -92,6 +93,7 @@ def test_a_second_sync_sends_what_a_new_process_would(sandbox: Sandbox, settings
     first = messages_of(tap, tap.sync_all)
     state = next(message["value"] for message in reversed(first) if message["type"] == "STATE")
     sandbox.touch(min(sandbox.runs), name="changed")
+    sandbox.advance(60)
     second = messages_of(tap, tap.sync_all)
     other = made(sandbox, state=state, **settings)
     fresh = messages_of(other, other.sync_all)

@@ -110,6 +110,7 @@ class Warehouse:
             patches.enter_context(patch.object(Transport, "send", _answered_by(self.api)))
             patches.enter_context(patch.object(Client, "submit", _submit_at_once))
             patches.enter_context(patch.multiple(tap.logger, level=logging.INFO, handlers=[lines], propagate=False))
+            patches.enter_context(patch.object(logging.getLogger("singer_sdk.metrics"), "disabled", True))
             try:
                 tap.sync_all()
             except SingerSDKError as failed:

@@ -465,11 +465,28 @@ def _bookmark(marks: Marks) -> Bookmark:
 # On every server
 
 
-#: Of these the tap says that it cannot read the list.
-UNREADABLE = {"nothing beyond 1,000 rows", "made-up rows without end", "paging is ignored, page 1 says so"}
+#: Of these the tap says that it cannot read the list, or answers differ as `test_answers` says.
+ELSEWHERE = {
+    "nothing beyond 1,000 rows",
+    "made-up rows without end",
+    "paging is ignored, page 1 says so",
+    "lists with gaps",
+}
+#: Those where the claim holds, and the tasks of a process can be had in some form.
+SHORT = {
+    "as documented",
+    "a task dates its process",
+    "the process is dated 40 s before its task",
+    "the process is dated 40 s after its task",
+    "the process is dated 50 s late",
+    "archived tasks of a process always come",
+    "archived tasks of a process come by archived=true",
+    "archived tasks of a process come by archived=only",
+    "tasks of a process come in tens, newest first",
+}
 
 
-@pytest.mark.parametrize("name", [name for name in SERVERS if name not in UNREADABLE])
+@pytest.mark.parametrize("name", [name for name in SERVERS if name not in ELSEWHERE])
 def test_on_every_server_a_full_reading_at_rest_holds_all(name: str) -> None:
     """And no row is stale for longer than the setting and one interval."""
     random, hours, step = Random(name), 6, 2
@@ -490,16 +507,14 @@ def test_on_every_server_a_full_reading_at_rest_holds_all(name: str) -> None:
         late = api.now() - timedelta(hours=hours + step, minutes=10)
         keyless = api.keyless("tasks")
         stale = {key[1] for key in wrong(warehouse).get("tasks", ())} - keyless
+        settled = {key for key in stale if changed_at.get(key, api.now()) < api.now() - timedelta(hours=1)}
+        assert name not in SHORT or not settled
         assert not [key for key in stale if changed_at.get(key, api.now()) < late]
     api.advance(2 * HOUR)
     assert not warehouse.sync(full_task_sync_hours=0).error
     left = wrong(warehouse)
     assert {key[1] for key in left.get("tasks", ())} <= api.keyless("tasks")
-    assert ways["changed"] or name in ALWAYS_WHOLE
-
-
-#: Servers on which the short way is never open.
-ALWAYS_WHOLE: set[str] = set()
+    assert ways["changed"] or name not in SHORT
 
 
 def _work(api: Api, random: Random) -> list[Any]:  # noqa: PLR0911 - a kind of change each

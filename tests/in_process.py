@@ -23,7 +23,6 @@ from requests.structures import CaseInsensitiveDict
 from singer_sdk.exceptions import SingerSDKError
 
 from sandbox.wire import Request
-from tap_tallyfy.api import client
 from tap_tallyfy.api.client import Client
 from tap_tallyfy.api.response import Response
 from tap_tallyfy.api.transport import Transport
@@ -110,7 +109,7 @@ class Warehouse:
         with ExitStack() as patches:
             patches.enter_context(patch.object(Transport, "send", _answered_by(self.api)))
             patches.enter_context(patch.object(Client, "submit", _submit_at_once))
-            patches.enter_context(patch.object(client.time, "sleep"))
+            patches.enter_context(patch("tap_tallyfy.api.client.time.sleep"))
             patches.enter_context(patch.multiple(tap.logger, level=logging.INFO, handlers=[lines], propagate=False))
             patches.enter_context(patch.object(logging.getLogger("singer_sdk.metrics"), "disabled", True))
             try:

@@ -132,6 +132,9 @@ class TallyfyCommand(SingerCommand):
             if sys.stdout is None:
                 raise OutputError("Nothing can be written, since standard output is closed; check the target.")  # noqa: TRY301
             return super().main(*args, **kwargs)
+        except ImportError as error:
+            self.logger.error("A setting needs the package '%s' beside the tap; install it.", error.name)  # noqa: TRY400
+            sys.exit(WRONG_SETTING)
         except (SingerSDKError, OSError) as error:
             self.logger.debug("Where that happened:", exc_info=True)
             for sentence in sentences(error):

@@ -130,7 +130,14 @@ class TapTallyfy(Tap):
             # A map need not fit the columns of a stream that is off.
             is_on = name in self.streams and self.streams[name].selected
             with nullcontext() if is_on else suppress(StreamMapConfigError, MapExpressionError):
-                self.mapper.register_raw_streams_from_catalog(Catalog({name: entry}))
+                self._register_maps(Catalog({name: entry}))
+
+    def _register_maps(self, catalog: Catalog) -> None:
+        try:
+            self.mapper.register_raw_streams_from_catalog(catalog)
+        except (ValueError, TypeError, LookupError, SyntaxError) as error:
+            sentence = f"'stream_maps' or the settings of flattening cannot be used ({error}); correct them."
+            raise StreamMapConfigError(sentence) from None
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.lists import STREAMS, by_key, catalog, has_no_misfit, key_of
+from tests.lists import JSON_TEXTS, STREAMS, by_key, catalog, has_no_misfit, key_of
 from tests.meltano import PLUGINS
 from tests.tap import ROOT, TAP, environment, require, settings_for
 
@@ -180,7 +180,7 @@ def sent(name: str, row: Row) -> Row:
     row = {column: value for column, value in row.items() if not column.startswith("_sdc_")}
     extra = row.pop("_extra", None)
     assert has_no_misfit(name, json.loads(extra) if isinstance(extra, str) else extra)
-    nested = {*json_columns()[name], *(["value_json"] if name.endswith("_answers") else [])}
+    nested = {*json_columns()[name], *JSON_TEXTS}
     return {
         column: json.loads(value) if column in nested and isinstance(value, str) else value
         for column, value in row.items()

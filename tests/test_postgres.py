@@ -193,7 +193,7 @@ def stop(_: Sandbox, warehouse: Warehouse) -> None:
     os.kill(warehouse.tap_pid, signal.SIGTERM)
 
 
-@pytest.mark.parametrize(("breakage", "code"), [(fail, 1), (stop, 128 + signal.SIGTERM)], ids=["403", "SIGTERM"])
+@pytest.mark.parametrize(("breakage", "code"), [(fail, 77), (stop, 128 + signal.SIGTERM)], ids=["403", "SIGTERM"])
 def test_a_sync_that_breaks_off_moves_no_bookmark_and_the_next_one_repairs_what_it_left(
     postgres: Postgres, tmp_path: Path, breakage: Callable[[Sandbox, Warehouse], None], code: int
 ) -> None:
@@ -212,7 +212,7 @@ def test_a_sync_that_breaks_off_moves_no_bookmark_and_the_next_one_repairs_what_
                 breakage(sandbox, warehouse)
 
         assert warehouse.sync(before_list) == code, warehouse.log
-        assert bool(warehouse.written[-1]) is (code == 1), "what it has goes to the target unless it is stopped"
+        assert bool(warehouse.written[-1]) is (code == 77), "what it has goes to the target unless it is stopped"
         assert stored(warehouse, set(sandbox.runs)) != true(sandbox)
         assert warehouse.bookmark == bookmark
 

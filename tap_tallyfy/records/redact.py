@@ -43,7 +43,8 @@ _FILES: Final = "assets"
 _FILE_TYPES: Final = frozenset({"file", "image"})
 #: How the names of a file's addresses end, which may lack a scheme.
 _ADDRESS_ENDINGS: Final = ("url", "link", "href")
-_ADDRESS: Final = re.compile("https?://", re.IGNORECASE)
+#: Of any scheme or none, also with slashes that are escaped or percent-encoded; or the file itself.
+_ADDRESS: Final = re.compile(r"(?::|%3a|^\s*)(?:\\?/|%2f){2}|^\s*data:", re.IGNORECASE)
 _DEFINITIONS: Final = ("form_fields", "ko_form_fields")
 _ANSWERS: Final = ("taskdata", "prerun")
 #: An object that has none of these names has nothing to hide, unless it is a guest or a file itself.

@@ -192,6 +192,11 @@ class TallyfyStream(Stream):
             selected,
             deselected=set(properties).difference(selected) | (self.shared.borrowed - set(properties)),
             org_id=self.config["org_id"] if ORG_ID in properties else None,
+            flattened={
+                name: properties[name]
+                for name in selected
+                if self.config.get("flattening_enabled") and properties[name].get("properties")
+            },
             as_floats=any(type(each) is not SameRecordTransform for each in self.stream_maps),
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tap_tallyfy.records.contract import EXTRA, ORG_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     Record = dict[str, Any]
 
@@ -23,7 +23,13 @@ class Columns:
     """
 
     def __init__(
-        self, selected: Sequence[str], *, deselected: Collection[str], org_id: str | None, as_floats: bool
+        self,
+        selected: Sequence[str],
+        *,
+        deselected: Collection[str],
+        org_id: str | None,
+        as_floats: bool,
+        flattened: Mapping[str, Mapping[str, Any]],
     ) -> None:
         """Prepare to project.
 
@@ -31,12 +37,14 @@ class Columns:
             selected: The columns of the SCHEMA, in its order.
             deselected: Fields that go nowhere, not into `_extra` either.
             org_id: The organization that records belong to, or None where the catalog has no column for it.
+            flattened: The schemas of the objects that the SDK makes columns of; empty where it flattens nothing.
             as_floats: Whether numbers with a point become floats, which the expressions of stream maps need.
         """
         self.homeless: set[str] = set()
         self._blank = dict.fromkeys(selected)
         if org_id is not None:
             self._blank[ORG_ID] = org_id
+        self._flattened = flattened
         self._known = frozenset(selected).difference({EXTRA})
         self._deselected = frozenset(deselected)
         self.keeps_extra = EXTRA in self._blank
@@ -59,10 +67,25 @@ class Columns:
         else:
             row.pop(EXTRA, None)
             self.homeless.update(extra or ())
+        for name, schema in self._flattened.items():
+            row[name] = _filled(row[name], schema)
         if self.as_floats:
             row = {name: _as_float(value) for name, value in row.items()}
         return row
 
 
 def _as_float(value: object) -> object:
-    return float(value) if isinstance(value, Decimal) else value
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {name: _as_float(part) for name, part in value.items()}
+    return [_as_float(item) for item in value] if isinstance(value, list) else value
+
+
+def _filled(value: object, schema: Mapping[str, Any]) -> object:
+    """Return an object with exactly the properties of its schema, at any depth; the SDK flattens by value."""
+    properties = schema.get("properties")
+    if not properties:
+        return value
+    parts = value if isinstance(value, dict) else {}
+    return {name: _filled(parts.get(name), each) for name, each in properties.items()}

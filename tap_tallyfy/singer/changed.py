@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tap_tallyfy.api.errors import LoginError
 from tap_tallyfy.api.listing import DEFAULT

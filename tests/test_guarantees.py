@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from tap_tallyfy.reading import repeated
 from tap_tallyfy.reading.evidence import SortEvidence
 from tap_tallyfy.reading.metered import MeteredSource
+from tap_tallyfy.reading.page import Pagination
 from tap_tallyfy.reading.paginator import BOTTOM, ListPaginator, Order
 from tap_tallyfy.reading.seen import Seen, changed_at
 from tap_tallyfy.reading.walk import Walk
@@ -282,7 +283,7 @@ class BelievesBlankPages(MeteredSource):
     @override
     def _metered(self, page: Page) -> Page:
         page = super()._metered(page)
-        return page if page.count else replace(page, trusts_totals=False)
+        return page if page.count else replace(page, trusts_totals=False, pagination=Pagination())
 
 
 class BlankPages(Walk):

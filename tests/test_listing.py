@@ -107,9 +107,7 @@ def test_a_server_that_counts_what_the_token_may_not_see_can_be_believed() -> No
             asking(server.url).source().read(FIRST)
 
 
-@pytest.mark.parametrize(
-    "body", [b"7", b"null", b'"x"', b"{}", b'{"data": 7}', b'{"data": [7]}', b'{"data": {"id": {}}}']
-)
+@pytest.mark.parametrize("body", [b"7", b"null", b'"x"', b"{}", b'{"data": 7}', b'{"data": {"id": {}}}'])
 def test_json_without_records_is_not_the_api(body: bytes) -> None:
     with served(in_turn((200, body))) as server:
         with pytest.raises(ListUnsupportedError, match=r"'data'.*'api_url'"):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: The longest list to ask for in one response where nothing else helps, in rows.
 MAX_UNPAGINATED: Final = 20_000
 #: Pages that a part of a list spans at least; one request mostly reads so much of it that the next part is met.
-_PAGES_A_PART: Final = 0.8
+_PAGES_A_PART: Final = 1.3
 #: How often it is asked for in one response: its length may change between the two requests that takes.
 _RESPONSES: Final = 2
 #: A list of which this many rows, and more than half of all, have no key is another one than the contract describes.

@@ -15,47 +15,35 @@ be believed, never proved, so it may only save requests:
 6. A surprise means a full reading, never a failure; one parent's 404 is passed over. Where the short way would cost
    more, all is read: one look tells. The children created and completed last must be among those read, if they changed.
 
-`claim` keeps what is known of the claim. The marks are kept with each stream that is made from the list.
+The marks and the evidence are in `claim`, the short lists in `short_lists`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import suppress
 from dataclasses import asdict, replace
-from http import HTTPStatus
+from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from tap_tallyfy.api.errors import APIError, ListRefusedError, LoginError
-from tap_tallyfy.api.listing import DEFAULT, Listing
+from tap_tallyfy.api.errors import LoginError
+from tap_tallyfy.api.listing import DEFAULT
 from tap_tallyfy.dates import to_second
-from tap_tallyfy.reading.page import UnreadableError, UnreadListError, Window
+from tap_tallyfy.reading.page import UnreadableError, Window
 from tap_tallyfy.reading.paginator import BOTTOM
-from tap_tallyfy.reading.seen import Seen
 from tap_tallyfy.singer.bookmark import Bookmark, fingerprint
-from tap_tallyfy.singer.claim import FORMS, HOLD, Evidence, Marks, date_of, kind_of, version_of
+from tap_tallyfy.singer.claim import HOLD, Evidence, Marks, date_of, kind_of, version_of
 from tap_tallyfy.singer.list_reading import ListReading
+from tap_tallyfy.singer.short_lists import FORMS, SURPRISES, ShortLists, SurpriseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from concurrent.futures import Future
 
-    from tap_tallyfy.api.listing import ListSource
-    from tap_tallyfy.reading.page import Page
-    from tap_tallyfy.singer.claim import Form, Version
+    from tap_tallyfy.singer.claim import Version
     from tap_tallyfy.singer.list_stream import Follows, ListStream
+    from tap_tallyfy.singer.short_lists import Form
 
     Record = dict[str, Any]
-
-_HOUR: Final = 3600
-
-
-class SurpriseError(Exception):
-    """The short way is not open; the text says why."""
-
-
-_SURPRISES: Final = (SurpriseError, APIError, UnreadListError)
 
 
 class ChangedReading:
@@ -79,8 +67,8 @@ class ChangedReading:
         config = reading.stream.config
         self.way = "full"
         self._reading, self._stream, self._follows, self._of = reading, reading.stream, follows, parents
-        self._size, self._concurrency = int(config["page_size"]), int(config["concurrency"])
-        self._lookback, self._every = int(config["lookback_seconds"]), float(config[follows.full_after]) * _HOUR
+        self._lists, self._size = ShortLists(reading, follows), int(config["page_size"])
+        self._lookback, self._every = int(config["lookback_seconds"]), 3600 * float(config[follows.full_after])
         self._marks = Marks.of(found.values())
         self._tie = fingerprint([sorted(found), str(reading.endpoint.params.get("with")), self._lookback])
         self._order = Bookmark(sort=self._marks.sort)
@@ -94,7 +82,7 @@ class ChangedReading:
             self.way = "changed"
         except LoginError:
             raise
-        except _SURPRISES as why:
+        except SURPRISES as why:
             self._stream.logger.info("Reading all of '%s': %s.", self._stream.name, str(why).rstrip("."))
             yield from self._full(floor)
 
@@ -115,36 +103,39 @@ class ChangedReading:
             len(changed),
             self._of.name,
         )
-        for parent, child in chain(self._alone(), self._of_parents(changed)):
+        alone = ((None, child) for child in self._lists.alone())
+        for parent, child in chain(alone, self._lists.of_parents(changed)):
             date = self._date(child)
             if parent and max(date_of(parent) + self._lookback, self._now - HOLD) < date < self._settled:
                 self._give_up(date)
                 raise SurpriseError(f"one changed, and '{self._of.name}' did not show it")
             read.add(child["id"])
             yield child
-        if any(marks.mark <= self._date(each) < self._settled and each["id"] not in read for each in self._newest()):
+        late = (each for each in self._lists.newest() if marks.mark <= self._date(each) < self._settled)
+        if any(each["id"] not in read for each in late):
             marks.tie, marks.tried_at = "", 0.0
             raise SurpriseError(f"one changed, and '{self._of.name}' did not show it")
         self._move_mark(self._now)
 
-    def _changed(self, since: float) -> list[Record]:
-        """Return the parents that changed since a moment.
+    def _changed(self, since: float) -> list[tuple[Record, Form]]:
+        """Return the parents that changed since a moment, each with the form in which its list is asked for.
 
         Raises:
             SurpriseError: If the short way is not open, or would cost more.
         """
         if not self._marks.full_at:
             raise SurpriseError("no earlier sync has")
-        changed: dict[str, Record] = {}
+        changed: dict[str, tuple[Record, Form]] = {}
         listed = self._parents.records(since)
         first = next(listed, None)  # from now on the clock is known
         self._check_open()
         for parent in chain(() if first is None else (first,), listed):
             if BOTTOM < date_of(parent) < since:  # a page shows those below as well
                 continue
-            if kind_of(parent) not in self._marks.forms:
+            form = self._marks.forms.get(kind_of(parent))
+            if form is None:
                 raise SurpriseError(f"nothing shows how to ask for those of {kind_of(parent)} '{self._of.name}'")
-            changed[parent["id"]] = parent
+            changed[parent["id"]] = parent, form
             if len(changed) > self._marks.pages or (len(changed) == self._size and self._reaches(since)):
                 raise SurpriseError(f"so many '{self._of.name}' changed that following them would cost more")
         return list(changed.values())
@@ -169,43 +160,6 @@ class ChangedReading:
             page = self._parents.source(DEFAULT).read(Window(self._marks.pages, 1, sort))
             return any(date_of(each) >= since for each in page.records)
         return False
-
-    def _alone(self) -> Iterator[tuple[None, Record]]:
-        """Yield the children that have no parent."""
-        for params in (self._follows.alone, {**self._follows.alone, "archived": "only"}):
-            source = self._reading.source(Listing("alone", (params,)))
-            for child in self._stream.walk(DEFAULT, source, Seen("id", lookback=self._lookback)):
-                if child.get(self._follows.key) and not self._follows.is_alone(child):
-                    raise SurpriseError(f"the list of '{self._stream.name}' without '{self._of.name}' shows others")
-                yield None, child
-
-    def _of_parents(self, parents: Iterable[Record]) -> Iterator[tuple[Record, Record]]:
-        """Yield the children of some parents; the first pages of their lists are asked for side by side."""
-        left = deque(parents)
-        ahead: deque[tuple[Record, _Ahead]] = deque()
-        while left or ahead:
-            while left and len(ahead) < self._concurrency:
-                parent = left.popleft()
-                ahead.append((parent, self._ahead(parent["id"], self._marks.forms[kind_of(parent)])))
-            parent, source = ahead.popleft()
-            try:
-                yield from ((parent, child) for child in self._children(source))
-            except ListRefusedError as error:
-                if error.status != HTTPStatus.NOT_FOUND:
-                    raise
-
-    def _ahead(self, parent: str, form: Form) -> _Ahead:
-        path = self._follows.of_parent.replace("{parent}", parent)
-        return _Ahead(self._reading.source(DEFAULT, path=path, params=FORMS[form]), Window(1, self._size))
-
-    def _children(self, source: _Ahead) -> Iterator[Record]:
-        return self._stream.walk(DEFAULT, source, Seen("id", lookback=self._lookback), by_creation=())
-
-    def _newest(self) -> Iterator[Record]:
-        """Yield the children that were created last, and completed last, if the API knows these orders."""
-        for sort in self._follows.newest:
-            with suppress(UnreadableError):
-                yield from self._reading.source(DEFAULT).read(Window(1, self._size, sort)).records
 
     # The full way
 
@@ -233,7 +187,7 @@ class ChangedReading:
             evidence = Evidence(self._parents.records(BOTTOM), self._follows, self._lookback)
         except LoginError:
             raise
-        except _SURPRISES:
+        except SURPRISES:
             marks.tie, marks.tried_at = "", self._now
             return None
         evidence.settled = self._settled
@@ -245,7 +199,7 @@ class ChangedReading:
         marks.tie, marks.forms, marks.tried_at = "", {}, began
         if evidence.counter > began - HOLD:
             self._give_up(evidence.counter)
-        elif evidence.suffices and self._shows(evidence.alone, self._alone):
+        elif evidence.suffices and self._shows(evidence.alone, self._lists.alone):
             marks.tie = self._tie
             for kind, samples in evidence.samples():
                 form = next((form for form in FORMS if all(self._agrees(*each, form) for each in samples)), None)
@@ -261,15 +215,15 @@ class ChangedReading:
         )
 
     def _agrees(self, parent: str, wanted: Mapping[Any, Version], form: Form) -> bool:
-        return self._shows(wanted, lambda: ((None, child) for child in self._children(self._ahead(parent, form))))
+        return self._shows(wanted, partial(self._lists.of_parent, parent, form))
 
-    def _shows(self, wanted: Mapping[Any, Version], read: Callable[[], Iterable[tuple[None, Record]]]) -> bool:
+    def _shows(self, wanted: Mapping[Any, Version], read: Callable[[], Iterable[Record]]) -> bool:
         """Return whether a short list shows each child as the full ones did, or as it was later."""
         try:
-            found = {child["id"]: version_of(child, self._date(child)) for _, child in read()}
+            found = {child["id"]: version_of(child, self._date(child)) for child in read()}
         except LoginError:
             raise
-        except _SURPRISES:
+        except SURPRISES:
             return False
         return all(key in found and (found[key] == seen or found[key].date > seen.date) for key, seen in wanted.items())
 
@@ -294,17 +248,3 @@ class ChangedReading:
 
     def _date(self, child: Record) -> float:
         return to_second(self._stream.changed_at(child))
-
-
-class _Ahead:
-    """The pages of a list whose first one has been asked for already."""
-
-    def __init__(self, source: ListSource, first: Window) -> None:
-        self.has_whole, self.submit, self.wait_any = source.has_whole, source.submit, source.wait_any
-        self.result = source.result
-        self._source = source
-        self._asked: dict[int, tuple[Window, Future[Any]]] = {first.page: (first, source.submit(first))}
-
-    def read(self, window: Window) -> Page:
-        asked, future = self._asked.pop(window.page, (None, None))
-        return self._source.result(window, future) if future and asked == window else self._source.read(window)

@@ -8,30 +8,26 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from tap_tallyfy.api.listing import is_archived, is_completed
 from tap_tallyfy.dates import to_second
 from tap_tallyfy.reading.paginator import BOTTOM
+from tap_tallyfy.singer.short_lists import Form  # noqa: TC001 - what is kept is read by its types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from tap_tallyfy.singer.bookmark import Bookmark
     from tap_tallyfy.singer.list_stream import Follows
 
     Record = dict[str, Any]
 
-Form = Literal["true", "", "only"]
-
 _HOUR: Final = 3600
 #: How long a counter-example counts.
 HOLD: Final = 30 * 24 * _HOUR
-#: LIVE: the forms in which a parent's list may show its archived children, that which may show most first. One is left
-#: once an account with archived processes has shown which one it takes.
-FORMS: Final[Mapping[Form, Mapping[str, str]]] = {"true": {"archived": "true"}, "": {}, "only": {"archived": "only"}}
 #: The least children, and parents of them, that must have changed more than an hour after they began.
 _WITNESSES, _THEIR_PARENTS = 20, 5
 #: Parents of each kind whose lists are compared, and those they are chosen from.

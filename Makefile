@@ -15,19 +15,26 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 MELTANO := .venv-meltano/bin/meltano
 MELTANO_VERSION := 4.4.1
+DAGSTER_VERSION := 1.13.27
+DAGSTER_POSTGRES_VERSION := 0.29.27
+AIRFLOW_VERSION := 3.3.2
 # The DuckDB loader needs duckdb 1.0.0, which has no wheel for a newer Python; plugins use the Python of Meltano.
 MELTANO_PYTHONS := >=3.10,<3.13
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links
 PYTHONS := $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: help demo test soak coverage lint pythons package bench lock clean
+.PHONY: help demo organizations test soak coverage lint pythons package bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
 
 demo: .venv/ready .venv-meltano/ready ## Sync a sandbox account, or the real one, into DuckDB and show what is there
 	@$(BIN)/python -m sandbox.demo
+
+organizations: .venv/ready .venv-meltano/plugins .venv-dagster/ready ## Sync 20 sandbox organizations with Dagster into PostgreSQL, kill some of it, and compare every table
+	@$(BIN)/python -m pytest -q tests/test_dagster.py
+	@$(BIN)/python -m tests.many_organizations
 
 test: lint .venv-meltano/plugins ## Run every check
 	$(BIN)/python -m pytest --numprocesses 5 --dist load --maxschedchunk 1
@@ -64,12 +71,17 @@ bench: .venv/ready ## Measure the tap beside other ways to read the same list, a
 
 lock: $(UV) ## Renew the pinned requirements
 	$(LOCK) --upgrade pyproject.toml --group dev --output-file requirements-dev.txt
-	echo meltano==$(MELTANO_VERSION) | $(LOCK) --upgrade - --output-file requirements-meltano.txt
-	@! grep -n '://' requirements-dev.txt requirements-meltano.txt
+	echo 'meltano[postgres]==$(MELTANO_VERSION)' | $(LOCK) --upgrade - --output-file requirements-meltano.txt
+	# dagster-postgres trails Dagster by some hours; unpinned it would silently be that of 2021.
+	printf '%s\n' dagster==$(DAGSTER_VERSION) dagster-webserver==$(DAGSTER_VERSION) dagster-postgres==$(DAGSTER_POSTGRES_VERSION) \
+		'psycopg[binary]' 'sqlalchemy<2.1' | $(LOCK) --upgrade - --output-file orchestrate/dagster/requirements.txt
+	printf '%s\n' apache-airflow==$(AIRFLOW_VERSION) apache-airflow-providers-postgres 'psycopg[binary]' \
+		| $(LOCK) --upgrade - --output-file orchestrate/airflow/requirements.txt
+	@! grep -n '://' requirements-dev.txt requirements-meltano.txt orchestrate/*/requirements.txt
 
 clean: ## Remove everything the other targets made, but no state and no data of a real account
-	rm -rf .venv .venv-meltano .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
-	rm -rf .meltano/extractors .meltano/loaders .meltano/logs .meltano/run output/sandbox.duckdb output/demo.log
+	rm -rf .venv .venv-meltano .venv-dagster .venv-airflow .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf orchestrate/.meltano .meltano/extractors .meltano/loaders .meltano/logs .meltano/run output/sandbox.duckdb output/demo.log
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):
@@ -91,6 +103,11 @@ $(UV):
 	@echo 'Installing Meltano, about 10 s'
 	@$(UV) venv --quiet --clear --no-project --python '$(MELTANO_PYTHONS)' .venv-meltano
 	@$(UV) pip install --quiet --python .venv-meltano --require-hashes --requirements requirements-meltano.txt
+	@touch $@
+
+.venv-dagster/ready .venv-airflow/ready: .venv-%/ready: orchestrate/%/requirements.txt | $(UV)
+	@$(UV) venv --quiet --clear --no-project --python '$(MELTANO_PYTHONS)' .venv-$*
+	@$(UV) pip install --quiet --python .venv-$* --require-hashes --requirements $<
 	@touch $@
 
 .venv-meltano/plugins: .venv-meltano/ready meltano.yml pyproject.toml

@@ -1,0 +1,432 @@
+"""One organization of many: the command in `orchestrate/`, with a real database, Meltano, loader and sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import threading
+from contextlib import ExitStack, contextmanager
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from sandbox import Sandbox
+from tests import meltano
+from tests.organizations import PASSWORD, PATIENCE, PROJECT, TAP_ALONE, Platform, child, listed, processes
+from tests.tap import ROOT, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.postgres import Postgres
+
+    Make = Callable[..., Platform]
+
+
+@pytest.fixture
+def make(tmp_path: Path, postgres: Postgres) -> Iterator[Make]:
+    """Makes platforms with an account for each seed."""
+    with ExitStack() as stack:
+
+        def made(*, seeds: tuple[int, ...] = (3,), runs: int = 25) -> Platform:
+            names = ("acme", "globex")
+            accounts = {
+                name: stack.enter_context(Sandbox(runs=runs, seed=seed))
+                for name, seed in zip(names, seeds, strict=False)
+            }
+            folder = tmp_path / f"platform{len(list(tmp_path.iterdir()))}"
+            folder.mkdir()
+            return Platform.make(folder, postgres, accounts)
+
+        yield made
+
+
+@pytest.fixture
+def real(make: Make) -> Make:
+    require(meltano.installed(), "Meltano or a plugin is not installed: run `make test`, which installs them")
+    return make
+
+
+@contextmanager
+def held(account: Sandbox, request: int) -> Iterator[threading.Event]:
+    """Hold back an answer of the API, so that all processes of a sync are there; sets the event once that is so."""
+    reached, released = threading.Event(), threading.Event()
+    first = len(account.requests)
+
+    def hold(_: object) -> None:
+        if len(account.requests) - first >= request:
+            reached.set()
+            released.wait(PATIENCE)
+
+    account.before_list = hold
+    try:
+        yield reached
+    finally:
+        account.before_list = None
+        released.set()
+
+
+def test_the_slim_project_reads_what_the_other_one_reads() -> None:
+    of_all = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]
+    for kind, name, keys in (
+        ("extractors", "tap-tallyfy", ("select",)),
+        ("extractors", "tap-tallyfy--full", ("metadata",)),
+        ("extractors", "tap-tallyfy--often", ("select",)),
+        ("loaders", "target-postgres", ("pip_url",)),
+    ):
+        (slim,) = (plugin for plugin in PROJECT["plugins"][kind] if plugin["name"] == name)
+        (full,) = (plugin for plugin in of_all[kind] if plugin["name"] == name)
+        assert [slim[key] for key in keys] == [full[key] for key in keys]
+    assert sum(len(plugin.get("settings", ())) for of_kind in PROJECT["plugins"].values() for plugin in of_kind) < 20
+
+
+# What it is for
+
+
+def test_organizations_share_tables_and_only_what_one_has_deleted_is_marked(real: Make) -> None:
+    platform = real(seeds=(3, 4))
+    for name in ("acme", "globex"):
+        first = platform.sync(name)
+        assert (first.code, first.line["outcome"], first.line["kind"]) == (0, "done", "incremental"), first.log[-5000:]
+        assert first.line["rows"] > 100
+        assert platform.wrong(name) == {}
+    acme = platform.accounts["acme"]
+    acme.mutate(Random(5), 60, everything=True)
+    for run in [run["id"] for run in acme.runs.values()][:4]:
+        acme.delete(run)
+    done = platform.sync("acme", "--full")
+    assert done.code == 0, done.log[-5000:]
+    assert platform.wrong("acme") == {}
+    assert platform.wrong("globex") == {}, "nothing of the other organization is marked"
+    ((marked,),) = platform.query("SELECT count(*) FROM tallyfy.runs WHERE _sdc_deleted_at IS NOT NULL")
+    assert marked >= 4
+    assert done.line["marked"] >= marked
+    assert platform.syncs() == [("incremental", "done", 0), ("incremental", "done", 0), ("full", "done", 0)]
+    ((fresh, lag),) = platform.query(
+        "SELECT last_success, lag < interval '1 hour' FROM ops.freshness WHERE kind = 'full'"
+    )
+    assert fresh
+    assert lag
+
+    # A mark that knows no organization takes the rows of all.
+    platform.weaken("WHERE org_id = %s AND", "WHERE %s <> '' AND")
+    assert platform.sync("acme", "--full").code == 0
+    assert platform.wrong("globex")
+
+
+def test_a_list_that_failed_or_is_filtered_has_nothing_marked(real: Make) -> None:
+    platform = real()
+    account = platform.accounts["acme"]
+    assert platform.sync("acme", "--full").code == 0
+    account.behaviour.forbidden = frozenset({"tasks"})
+    for run in list(account.runs)[:3]:
+        account.delete(run)
+    failed = platform.sync("acme", "--full")
+    assert (failed.code, failed.line["outcome"], failed.line["marked"]) == (77, "failed", 0)
+    assert "403" in failed.line["message"]
+
+    account.behaviour.forbidden = frozenset()
+    project = platform.folder / "meltano.yml"
+    settings = project.read_text(encoding="utf-8")
+    filtered = "    - {name: org_id}\n    - {name: runs.status, value: active}\n"
+    project.write_text(settings.replace("    - {name: org_id}\n", filtered), encoding="utf-8")
+    assert platform.sync("acme", "--full").code == 0
+    assert marked(platform, "runs") == 0
+
+    # A unit that takes every stream for complete marks what the filter hides.
+    platform.weaken('dict(report["complete"])', "dict.fromkeys(report['streams'], {'began': 'now'})")
+    assert platform.sync("acme", "--full").code == 0
+    assert marked(platform, "runs") > 3
+
+
+def marked(platform: Platform, table: str) -> int:
+    ((count,),) = platform.query(f"SELECT count(*) FROM tallyfy.{table} WHERE _sdc_deleted_at IS NOT NULL")
+    return int(count)
+
+
+# Processes that are killed
+
+
+@pytest.mark.parametrize("victim", ["tap", "loader", "meltano", "unit", "all"])
+def test_a_killed_sync_is_made_good_by_the_next_and_leaves_no_secret(real: Make, victim: str) -> None:
+    platform = real()
+    account = platform.accounts["acme"]
+    secrets = (account.access_token, PASSWORD)
+    with held(account, 5) as reached:
+        unit = platform.start("acme")
+        assert reached.wait(PATIENCE)
+        group = child(unit.pid)
+        running = processes(group)
+        tap, loader = (
+            next(pid for pid, args in running.items() if pid != group and name in args)
+            for name in ("bin/tap-tallyfy", "bin/target-postgres")
+        )
+        commands = [*running.values(), *(line for line in listed("pid,args") if int(line.split()[0]) == unit.pid)]
+        assert len(commands) == len(running) + 1
+        assert not any(secret in command for command in commands for secret in secrets)
+        victims = {"tap": [tap], "loader": [loader], "meltano": [group], "unit": [unit.pid]}
+        victims["all"] = [unit.pid, *running]
+        for process in victims[victim]:
+            os.kill(process, signal.SIGKILL)
+        if victim == "unit":
+            assert platform.sync("acme").code == 73, "the processes that are left hold the lock"
+    killed = platform.end(unit)
+    if victim in {"unit", "all"}:
+        assert killed.code == -signal.SIGKILL
+        wait_for_end(group)
+    else:
+        assert killed.code in {74, 75}, killed.log[-5000:]
+        assert killed.line["outcome"] == "retry"
+        assert processes(group) == {}, "what has outlived Meltano could write old rows later"
+    if victim != "all":
+        assert platform.files_with(*secrets) == []
+
+    assert platform.sync("acme").code == 0
+    assert platform.wrong("acme") == {}
+    assert platform.files_with(*secrets) == []
+    assert [outcome for (outcome,) in platform.syncs("outcome")] == ["retry", "done"]
+    assert platform.query("SELECT 1 FROM ops.syncs a JOIN ops.syncs b ON a.began < b.began AND b.began < a.ended") == []
+    (stored,) = platform.query("SELECT string_agg(to_jsonb(s)::text, '') FROM ops.syncs s")
+    assert not any(secret in stored[0] for secret in secrets)
+
+
+def wait_for_end(group: int) -> None:
+    for _ in range(PATIENCE * 10):
+        if not processes(group):
+            return
+        threading.Event().wait(0.1)
+    pytest.fail(f"still running: {processes(group)}")
+
+
+@pytest.mark.parametrize("strong", [True, False])
+def test_the_lock_stays_with_meltano_when_the_unit_is_killed(make: Make, strong: bool) -> None:
+    platform = make()
+    os.mkfifo(platform.folder / "gate")
+    platform.instead_of_meltano("echo began >&2; read line < gate")
+    if not strong:
+        platform.weaken('"pass_fds": [database.fileno()]', '"pass_fds": []')
+    unit = platform.start("acme")
+    wait_for_line(platform, "began")
+    group = child(unit.pid)
+    unit.kill()
+    platform.end(unit)
+    platform.instead_of_meltano("exit 1")
+    assert platform.sync("acme").code == (73 if strong else 75)
+    os.killpg(group, signal.SIGKILL)
+    wait_for_end(group)
+    wait_for_lock(platform)
+    assert platform.sync("acme").code == 75
+    assert len(platform.syncs()) == (2 if strong else 3), "a busy one is not noted"
+
+
+@pytest.mark.parametrize("strong", [True, False])
+def test_nothing_outlives_a_sync(make: Make, strong: bool) -> None:
+    platform = make()
+    platform.instead_of_meltano("sleep 1000 & echo $$ > group; exit 1")
+    if not strong:
+        platform.weaken("os.killpg(meltano.pid, signal.SIGKILL)", "raise ProcessLookupError")
+    assert platform.sync("acme").code == 75
+    group = int((platform.folder / "group").read_text())
+    try:
+        assert (processes(group) == {}) is strong
+    finally:
+        if not strong:
+            os.killpg(group, signal.SIGKILL)
+
+
+def wait_for_line(platform: Platform, line: str) -> None:
+    for _ in range(PATIENCE * 10):
+        if line in (platform.folder / "log").read_text(encoding="utf-8"):
+            return
+        threading.Event().wait(0.1)
+    pytest.fail(f"{line} was not logged")
+
+
+def wait_for_lock(platform: Platform) -> None:
+    held = (
+        "SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database"
+        " WHERE locktype = 'advisory' AND datname = current_database()"
+    )
+    for _ in range(PATIENCE * 10):
+        if not platform.query(held):
+            return
+        threading.Event().wait(0.1)
+    pytest.fail("the lock was not given up")
+
+
+# Exit codes
+
+
+def test_a_signal_is_passed_on_to_all_processes(make: Make) -> None:
+    platform = make()
+    platform.instead_of_meltano(TAP_ALONE)
+    with held(platform.accounts["acme"], 3) as reached:
+        unit = platform.start("acme")
+        assert reached.wait(PATIENCE)
+        group = child(unit.pid)
+        unit.terminate()
+        ended = platform.end(unit)
+    assert (ended.code, ended.line["outcome"]) == (128 + signal.SIGTERM, "retry")
+    assert processes(group) == {}
+    assert platform.syncs() == [("incremental", "retry", 143)]
+
+
+def test_processes_that_do_not_heed_a_signal_are_killed(make: Make) -> None:
+    platform = make()
+    platform.weaken("time.monotonic() + 20", "time.monotonic() + 1")
+    platform.instead_of_meltano("trap '' TERM; echo began >&2; while true; do sleep 1; done")
+    unit = platform.start("acme")
+    wait_for_line(platform, "began")
+    group = child(unit.pid)
+    unit.terminate()
+    assert platform.end(unit).code == 143
+    assert processes(group) == {}
+
+
+def refuse_token(account: Sandbox) -> None:
+    account.revoke_tokens()
+
+
+def refuse_list(account: Sandbox) -> None:
+    account.behaviour.forbidden = frozenset({"runs"})
+
+
+@pytest.mark.parametrize(("breakage", "code"), [(refuse_token, 77), (refuse_list, 77)])
+def test_the_tap_says_how_a_sync_has_failed(make: Make, breakage: Callable[[Sandbox], None], code: int) -> None:
+    platform = make()
+    breakage(platform.accounts["acme"])
+    platform.instead_of_meltano(TAP_ALONE)
+    failed = platform.sync("acme")
+    assert (failed.code, failed.line["outcome"]) == (code, "failed")
+    assert failed.line["message"]
+    assert platform.accounts["acme"].access_token not in failed.log + json.dumps(failed.line)
+    assert platform.syncs() == [("incremental", "failed", code)]
+
+
+REPORT = '{{"outcome": "{}", "code": {}, "message": "Why.", "streams": {{}}, "complete": {{}}}}'
+
+
+@pytest.mark.parametrize(
+    ("report", "status", "code", "outcome"),
+    [
+        (REPORT.format("done", 0), 0, 0, "done"),
+        (REPORT.format("done", 0).replace("Why.", ""), 1, 74, "retry"),
+        (REPORT.format("failed", 65), 1, 65, "failed"),
+        (REPORT.format("failed", 70), 1, 70, "failed"),
+        (REPORT.format("failed", 74), 1, 74, "retry"),
+        (REPORT.format("failed", 75), 1, 75, "retry"),
+        (REPORT.format("failed", 77), 1, 77, "failed"),
+        (REPORT.format("failed", 78), 1, 78, "failed"),
+        (REPORT.format("failed", 1), 1, 1, "failed"),
+        (REPORT.format("stopped", 143), 1, 75, "retry"),
+        ("", 1, 75, "retry"),
+        ("", 0, 75, "retry"),
+        ("{", 1, 75, "retry"),
+    ],
+)
+def test_the_exit_code_is_that_of_the_report(make: Make, report: str, status: int, code: int, outcome: str) -> None:
+    platform = make()
+    write = f"printf %s '{report}' > \"$TAP_TALLYFY__FULL_REPORT\"; " if report else ""
+    platform.instead_of_meltano(f"{write}exit {status}")
+    ended = platform.sync("acme", "--full")
+    assert (ended.code, ended.line["outcome"], ended.line["code"]) == (code, outcome, code)
+    assert bool(ended.line["message"]) is (code != 0)
+    assert platform.syncs() == [("full", outcome, code)]
+
+
+@pytest.mark.parametrize("kind", ["tap", "nothing can be written"])
+def test_a_full_disk_is_tried_again(make: Make, kind: str) -> None:
+    platform = make()
+    platform.instead_of_meltano(TAP_ALONE)
+    more: dict[str, Any] = {"variables": {"OUTPUT": "/dev/full"}}
+    if kind != "tap":
+        more = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))}
+    ended = platform.sync("acme", **more)
+    assert (ended.code in {74, 75}, ended.line["outcome"]) == (True, "retry")
+    if kind == "tap":
+        assert ended.code == 74
+
+
+def test_an_organization_that_is_set_up_wrongly_asks_the_api_for_nothing(make: Make) -> None:
+    platform = make()
+    file = platform.folder / "organizations.csv"
+    rows = file.read_text(encoding="utf-8")
+    for changed, sentence in (
+        (rows, "TOKEN_ACME is not set"),
+        (rows.replace("acme,", "other,"), "needs one row for 'acme'"),
+        (rows + rows.splitlines()[1], "needs one row for 'acme'"),
+        (re.sub("acme,[^,]*", "acme,../up", rows), "needs one row for 'acme'"),
+        (rows.replace("secret", "geheim"), "needs one row for 'acme'"),
+        ("", "needs one row for 'acme'"),
+        (None, "organizations.csv"),
+    ):
+        file.write_text(changed, encoding="utf-8") if changed is not None else file.unlink()
+        ended = platform.sync("acme", variables={"TOKEN_ACME": ""})
+        assert (ended.code, ended.line["outcome"]) == (78, "failed"), changed
+        assert sentence in ended.line["message"]
+    platform.write_organizations()
+    assert platform.sync("acme", variables={"DATABASE_URL": ""}).code == 78
+    assert platform.sync("acme", variables={"MELTANO": "/nowhere/meltano"}).code == 78
+    platform.execute("DROP SCHEMA ops CASCADE")
+    assert platform.sync("acme").code == 78
+    assert platform.accounts["acme"].requests == []
+
+
+# The database
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("postgresql://tallyfy:{}@127.0.0.1:1/tallyfy", 74),
+        ("postgresql://tallyfy:x@{}@127.0.0.1:1/tallyfy", 74),
+        ("postgresql://tallyfy:x/{}@127.0.0.1:1/tallyfy", None),
+        ("postgresql://tallyfy:%x{}@127.0.0.1:1/tallyfy", None),
+        ("postgresql://tallyfy:x:{}@127.0.0.1:1/tallyfy", 74),
+    ],
+)
+def test_an_error_of_the_database_shows_no_password(make: Make, url: str, code: int | None) -> None:
+    platform = make()
+    ended = platform.sync("acme", variables={"DATABASE_URL": url.format(PASSWORD)})
+    assert ended.code in ({code} if code else {74, 78})
+    assert ended.line["message"]
+    assert PASSWORD not in ended.log + json.dumps(ended.line)
+    assert platform.accounts["acme"].requests == []
+
+
+def test_a_sync_ends_when_its_lock_is_lost(make: Make) -> None:
+    platform = make()
+    platform.instead_of_meltano("echo began >&2; sleep 1000")
+    unit = platform.start("acme")
+    wait_for_line(platform, "began")
+    group = child(unit.pid)
+    platform.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    ended = platform.end(unit)
+    assert (ended.code, ended.line["outcome"]) == (74, "retry")
+    assert processes(group) == {}
+
+
+def test_children_get_no_secret_of_another_organization(make: Make) -> None:
+    platform = make(seeds=(3, 4))
+    platform.instead_of_meltano("env > environment; exit 1")
+    platform.sync("acme", "--often", variables={"ANYTHING": "else", "TARGET_POSTGRES_HOST": "elsewhere"})
+    lines = (platform.folder / "environment").read_text(encoding="utf-8").splitlines()
+    variables = dict(line.split("=", 1) for line in lines if "=" in line)
+    acme, globex = platform.accounts.values()
+    assert globex.access_token not in variables.values()
+    assert [name for name, value in variables.items() if value == acme.access_token] == [
+        "TAP_TALLYFY__OFTEN_ACCESS_TOKEN"
+    ]
+    assert variables["ANYTHING"] == "else"
+    assert variables["TAP_TALLYFY__OFTEN_API_URL"] == acme.api_url
+    assert "TARGET_POSTGRES_SQLALCHEMY_URL" not in variables
+    assert variables["MELTANO_DATABASE_URI"].startswith("postgresql+psycopg://")

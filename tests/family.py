@@ -393,7 +393,7 @@ ODD: Final[dict[str, tuple[Any, ...]]] = {
 def drawn(random: Random) -> Server:
     """Draw a server that is odd in no, one or two ways."""
     names = random.sample([*sorted(ODD), "dates", "dates"], random.choice([0, 1, 1, 2]))
-    often = {"heartbeat": random.random() < 0.15, "hushed": random.random() < 0.4}
+    often: dict[str, Any] = {"heartbeat": random.random() < 0.15, "hushed": random.random() < 0.4}
     return Server(**often, **{name: random.choice(ODD[name]) for name in names})
 
 

@@ -109,6 +109,7 @@ class Warehouse:
         with ExitStack() as patches:
             patches.enter_context(patch.object(Transport, "send", _answered_by(self.api)))
             patches.enter_context(patch.object(Client, "submit", _submit_at_once))
+            patches.enter_context(patch("tap_tallyfy.api.client.time.sleep"))
             patches.enter_context(patch.multiple(tap.logger, level=logging.INFO, handlers=[lines], propagate=False))
             patches.enter_context(patch.object(logging.getLogger("singer_sdk.metrics"), "disabled", True))
             try:
@@ -169,10 +170,10 @@ def _answered_by(api: Api) -> Callable[[Transport, requests.PreparedRequest], Re
     return send
 
 
-def _submit_at_once(client: Client, request: Any, parse: Any, account: Any) -> Future[Any]:
+def _submit_at_once(asker: Client, request: Any, parse: Any, account: Any) -> Future[Any]:
     future: Future[Any] = Future()
     try:
-        future.set_result(client.get(request, parse, account))
+        future.set_result(asker.get(request, parse, account))
     except Exception as error:  # noqa: BLE001 - raised again where the result is wanted
         future.set_exception(error)
     return future

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from sandbox import Sandbox
+    from sandbox.api import Api
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -63,8 +64,7 @@ _FIELD = (
 
 def expected(sandbox: Sandbox) -> Tables:
     """Every stream's rows by key: the account's records, without credentials and with dates in one form."""
-    rows = {name: [_row(name, record) for record in records_of(sandbox, name)] for name in FAMILIES}
-    threads = {task_id: hidden["threads"] for task_id, hidden in sandbox.hidden("tasks").items()}
+    rows = {name: [_row(name, record) for record in records_of(sandbox, name)] for name in FAMILIES if name != "tasks"}
     steps = {checklist_id: hidden["steps"] for checklist_id, hidden in sandbox.hidden("checklists").items()}
     tags = {run_id: hidden.get("tag_ids", ()) for run_id, hidden in sandbox.hidden("runs").items()}
     rows |= {
@@ -80,18 +80,30 @@ def expected(sandbox: Sandbox) -> Tables:
             for stage in stages(TEMPLATE_OF[checklist["id"]])
         ],
         "kickoff_answers": [row for run in rows["runs"] for row in _kickoff_answers(run)],
-        "task_answers": [row for task in rows["tasks"] for row in _task_answers(task)],
-        "comments": [
-            {**comment, "run_id": task["run_id"], "task_last_updated": task["last_updated"]}
-            for task in rows["tasks"]
-            for comment in threads[task["id"]]
-        ],
         "steps": [without(step, "webhook") for of_checklist in steps.values() for step in of_checklist],
         "form_fields": [
             row for checklist in rows["checklists"] for row in _form_fields(checklist, steps[checklist["id"]])
         ],
     }
-    return {name: by_key(name, ({"org_id": sandbox.org_id, **row} for row in rows[name])) for name in STREAMS}
+    tables = _tables(sandbox, rows) | expected_tasks(sandbox)
+    return {name: tables[name] for name in STREAMS}
+
+
+def expected_tasks(sandbox: Api) -> Tables:
+    """The same of the streams that are made from the list of tasks, alone."""
+    tasks = [_row("tasks", record) for record in sandbox.records("tasks").values()]
+    threads = {task_id: hidden["threads"] for task_id, hidden in sandbox.hidden("tasks").items()}
+    answers = [row for task in tasks for row in _task_answers(task)]
+    comments = [
+        {**comment, "run_id": task["run_id"], "task_last_updated": task["last_updated"]}
+        for task in tasks
+        for comment in threads[task["id"]]
+    ]
+    return _tables(sandbox, {"tasks": tasks, "task_answers": answers, "comments": comments})
+
+
+def _tables(sandbox: Api, rows: dict[str, list[Row]]) -> Tables:
+    return {name: by_key(name, ({"org_id": sandbox.org_id, **row} for row in given)) for name, given in rows.items()}
 
 
 def records_of(sandbox: Sandbox, name: str) -> Iterable[Row]:

@@ -115,7 +115,7 @@ class Session:
         failures = self.sync.failures
         if isinstance(error, (LoginError, NetworkSettingsError)):
             raise error
-        unanswered = [why for why in failures.values() if isinstance(why, ListFailedError)]
+        unanswered = [each for each, why in failures.items() if each != name and isinstance(why, ListFailedError)]
         if isinstance(error, ListFailedError) and not self.client.has_answered and len(unanswered) >= _UNANSWERED:
             raise error
         failures.setdefault(name, error)

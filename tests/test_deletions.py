@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import Behaviour, Sandbox
-from tests.lists import FAMILIES, INCREMENTAL, catalog, expected, key_of, sync
+from tests.lists import FAMILIES, INCREMENTAL, KEYS, catalog, expected, key_of, sync
+from tests.tap import RUNS, run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -318,3 +319,168 @@ def test_duckdb_keeps_deleted_rows_and_the_query_of_the_docs_finds_them(in_duckd
     assert {name: warehouse.tables()[name].keys() - found[name] for name in found} == {
         name: {*rows} for name, rows in expected(sandbox).items()
     }
+
+
+# The guard against marking what exists
+
+
+def guarded(sandbox: Sandbox, state: Any = None, **settings: Any) -> Result:
+    """Read the processes alone, in full."""
+    return run_tap(sandbox, catalog=catalog(["runs"], full=True), state=state, command=RUNS, **settings)
+
+
+def refused(result: Result) -> str:
+    """Check that nothing was marked, and return the sentence that says why."""
+    assert result.code == 65, result.stderr
+    assert marked(result) == set()
+    (sentence,) = result.errors
+    assert "--full-refresh" in sentence
+    return sentence
+
+
+def in_archive(sandbox: Sandbox) -> list[str]:
+    return sorted(identity for identity, run in sandbox.runs.items() if run["archived_at"])
+
+
+def test_each_list_of_a_stream_is_guarded_by_itself() -> None:
+    """The rows of the archive are fewer than half of all, and all of them would be marked."""
+    with Sandbox(runs=400, seed=3) as sandbox:
+        state = guarded(sandbox).states[-1]
+        archived = in_archive(sandbox)
+        assert 20 < len(archived) < len(sandbox.runs) / 2
+        for run in archived:
+            sandbox.delete(run)
+        result = guarded(sandbox, state)
+        assert f"from {len(archived)} to 0" in refused(result)
+        refused(guarded(sandbox, result.states[-1]))
+        assert guarded(sandbox).code == 0
+
+
+def test_as_many_rows_of_others_stand_in_for_none(sandbox: Sandbox) -> None:
+    """As where a token is swapped for that of another user, who sees as many processes and half of them others."""
+    for _ in range(120):
+        sandbox.create()
+    state = guarded(sandbox).states[-1]
+    runs = sorted(sandbox.runs)
+    for run in runs[::2]:
+        sandbox.delete(run)
+        sandbox.create()
+    assert len(sandbox.runs) == len(runs)
+    assert "of the records that it showed before" in refused(guarded(sandbox, state))
+
+
+def test_a_loss_a_night_adds_up(sandbox: Sandbox) -> None:
+    for _ in range(270):
+        sandbox.create()
+    state, random = None, Random(1)
+    for code in (0, 0, 65, 65):
+        result = guarded(sandbox, state)
+        assert result.code == code, result.stderr
+        state = result.states[-1]
+        shown = sorted(sandbox.runs.keys() - set(in_archive(sandbox)))
+        for run in random.sample(shown, len(shown) * 2 // 5):
+            sandbox.delete(run)
+
+
+def test_ordinary_work_is_believed(sandbox: Sandbox) -> None:
+    for _ in range(120):
+        sandbox.create()
+    state, random = None, Random(2)
+    for _ in range(5):
+        result = guarded(sandbox, state)
+        assert result.code == 0, result.stderr
+        assert marked(result) == {"runs"}
+        state = result.states[-1]
+        for run in random.sample(sorted(sandbox.runs), 12):
+            sandbox.delete(run)
+        for _ in range(12):
+            sandbox.create()
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_small_list_may_lose_all_of_it(sandbox: Sandbox, left: int) -> None:
+    tags = sandbox.account.collections["tags"].records
+    assert len(tags) <= 20
+    state = sync(sandbox, ["tags"]).states[-1]
+    for tag in list(tags)[left:]:
+        sandbox.account.delete("tags", tag)
+    result = sync(sandbox, ["tags"], state=state)
+    assert result.code == 0, result.stderr
+    assert marked(result) == {"tags"}
+
+
+def test_the_guard_holds_where_nothing_is_marked(sandbox: Sandbox) -> None:
+    """Where organizations share tables, whoever marks goes by what the tap says of complete readings."""
+    settings = {"emit_activate_version_messages": False}
+    state = guarded(sandbox, **settings).states[-1]
+    for run in sorted(sandbox.runs)[10:]:
+        sandbox.delete(run)
+    refused(guarded(sandbox, state, **settings))
+    assert guarded(sandbox, **settings).code == 0
+
+
+@pytest.mark.parametrize(
+    "rows", [None, 7, [], {"default": 3}, {"default": {"most": "many", "ids": 5}}, {"default": {"ids": "?"}}]
+)
+def test_a_state_may_hold_anything_for_the_guard(sandbox: Sandbox, rows: Any) -> None:
+    state = guarded(sandbox).states[-1]
+    state["bookmarks"]["runs"]["rows"] = {sandbox.org_id: rows} if rows != 7 else rows
+    result = guarded(sandbox, state)
+    assert result.code == 0, result.stderr
+    assert marked(result) == {"runs"}
+
+
+# Targets that keep a table for each version
+
+
+class VersionedTable:
+    """A stream in a target such as singer-target-postgres: rows of a new version are seen once it is activated."""
+
+    def __init__(self) -> None:
+        self.current: int | None = None
+        self.rows: dict[int | None, dict[Any, Any]] = {}
+
+    def record(self, key: Any, record: Any, version: int | None) -> None:
+        if self.current is None and version is not None:
+            self.current = version
+        if version is not None and self.current is not None and version < self.current:
+            return
+        self.rows.setdefault(self.current if version is None else version, {})[key] = record
+
+    def activate(self, version: int) -> None:
+        self.current = version
+        self.rows = {version: self.rows.get(version, {})}
+
+    @property
+    def seen(self) -> dict[Any, Any]:
+        return self.rows.get(self.current, {})
+
+
+def load(tables: dict[str, VersionedTable], result: Result) -> None:
+    for message in result.messages:
+        table = tables.setdefault(message.get("stream", ""), VersionedTable())
+        if message["type"] == "RECORD":
+            key = tuple(message["record"][column] for column in KEYS[message["stream"]])
+            table.record(key, message["record"], message.get("version"))
+        elif message["type"] == "ACTIVATE_VERSION":
+            table.activate(message["version"])
+
+
+def test_incremental_rows_are_seen_in_a_table_of_their_version(sandbox: Sandbox) -> None:
+    selected = sorted(STREAMS)
+    sandbox.set_clock(sandbox.now())
+    tables: dict[str, VersionedTable] = {}
+    random, state = Random(4), None
+    for night in range(7):
+        is_full = night in {3, 6}
+        result = sync(sandbox, catalog=catalog(selected, full=is_full), state=state)
+        assert result.code == 0, result.stderr
+        state = result.states[-1]
+        load(tables, result)
+        right = expected(sandbox)
+        for name in selected:
+            assert right[name].keys() <= tables[name].seen.keys(), (night, name)
+            assert not is_full or right[name].keys() == tables[name].seen.keys(), (night, name)
+        assert all(tables["runs"].seen[key]["name"] == run["name"] for key, run in right["runs"].items()), night
+        sandbox.advance(3600)
+        sandbox.mutate(random, 15, everything=True)

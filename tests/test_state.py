@@ -13,7 +13,8 @@ from sandbox import Behaviour, Sandbox
 from tests.tap import run_tap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -191,3 +192,119 @@ def test_without_a_sure_order_an_incremental_sync_reads_everything() -> None:
         result = run_tap(sandbox, state=state, page_size=20)
         assert oldest["id"] in result.ids
         assert len(result.records) < len(sandbox.runs)
+
+
+# States of another time, and of somebody else
+
+
+def small() -> Sandbox:
+    return Sandbox(runs=120, seed=3)
+
+
+def bookmark(state: Any) -> Any:
+    return state["bookmarks"]["runs"].get("replication_key_value")
+
+
+@pytest.mark.parametrize("wrong", ["org_id", "access_token"])
+def test_a_mistyped_setting_costs_no_bookmark(wrong: str) -> None:
+    with small() as sandbox:
+        first = run_tap(sandbox)
+        settings: dict[str, Any] = {wrong: "another"}
+        failed = run_tap(sandbox, state=first.states[-1], **settings)
+        assert failed.code == 77
+        state = failed.states[-1] if failed.states else first.states[-1]
+        assert state == first.states[-1]
+        third = run_tap(sandbox, state=state)
+    assert "starts over" not in third.stderr
+    assert len(third.records) < len(first.records)
+
+
+def test_another_organization_starts_over() -> None:
+    with small() as sandbox, Sandbox(runs=40, seed=4) as other:
+        state = run_tap(sandbox).states[-1]
+        result = run_tap(other, state=state)
+        assert result.ids == other.runs.keys()
+        assert "starts over" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "older",
+    [
+        {"made_for": None},
+        {"made_for": "0123456789abcdef"},
+        {"made_for": 17},
+        {"made_for": {"key": ["id"]}},
+    ],
+    ids=str,
+)
+def test_a_state_made_for_another_key_or_schema_starts_over(older: dict[str, Any]) -> None:
+    """An older version wrote no `made_for`."""
+    with small() as sandbox:
+        state = run_tap(sandbox).states[-1]
+        entry = state["bookmarks"]["runs"]
+        entry |= older
+        if older["made_for"] is None:
+            del entry["made_for"]
+        result = run_tap(sandbox, state=state)
+        assert result.code == 0, result.stderr
+        assert result.ids == sandbox.runs.keys()
+        assert "The bookmark of 'runs'" in result.stderr
+        assert run_tap(sandbox, state=result.states[-1]).stderr.count("starts over") == 0
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"singer_state": state},
+        lambda state: {"completed": {"singer_state": state}},
+        lambda state: {"completed": {"singer_state": state}, "partial": {}},
+    ],
+    ids=["singer_state", "completed", "completed and partial"],
+)
+def test_a_state_in_meltanos_wrapping_is_used(wrap: Callable[[Any], Any]) -> None:
+    with small() as sandbox:
+        state = run_tap(sandbox).states[-1]
+        bare, wrapped = run_tap(sandbox, state=state), run_tap(sandbox, state=wrap(state))
+        assert wrapped.ids == bare.ids < sandbox.runs.keys()
+        assert bookmark(wrapped.states[-1]) == bookmark(state)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "3", '"bookmarks"', "{", ""], ids=repr)
+def test_a_file_that_holds_no_state_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "state.json"
+    file.write_text(content, encoding="utf-8")
+    with small() as sandbox:
+        result = run_tap(sandbox, args=["--state", str(file)])
+    assert result.code == 78
+    assert result.requests == []
+    (sentence,) = result.errors
+    assert "--state" in sentence
+    assert str(file) in sentence
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"replication_key": "updated_at", "replication_key_value": "2026-01-01T00:00:00Z"},
+        {"replication_key": "last_updated", "replication_key_value": 17},
+        {"replication_key": "last_updated", "replication_key_value": ["2026-01-01"]},
+        {"replication_key": None, "replication_key_value": None, "version": "x", "rows": 3, "marks": 4, "sort": 5},
+        {"progress_markers": {"replication_key": "last_updated", "replication_key_value": "2026-01-01T00:00:00Z"}},
+        {"starting_replication_value": "2026-01-01T00:00:00Z", "partitions": []},
+    ],
+    ids=str,
+)
+def test_a_state_of_another_form_starts_over(entry: dict[str, Any]) -> None:
+    with small() as sandbox:
+        result = run_tap(sandbox, state={"bookmarks": {"runs": entry}})
+        assert result.code == 0, result.stderr
+        assert result.ids == sandbox.runs.keys()
+        assert bookmark(result.states[-1])
+
+
+def test_a_state_ends_every_sync() -> None:
+    with small() as sandbox:
+        state = run_tap(sandbox, emit_activate_version_messages=False).states[-1]
+        result = run_tap(sandbox, state=state, emit_activate_version_messages=False)
+    assert result.messages[-1]["type"] == "STATE"

@@ -117,7 +117,7 @@ def main() -> None:
             (
                 f"Written by `python -m benchmarks.changed`: {arguments.runs:,} processes, {tasks:,} tasks,"
                 f" {LATENCY * 1000:.0f} ms per answer, pages of 100. The sandbox runs on the same machine. A plain"
-                " singer-sdk tap reads the default list of tasks whole each time, page after page, and no archived ones."
+                " singer-sdk tap reads the default list of tasks whole each time, page after page."
             ),
             "",
         ]

@@ -127,7 +127,7 @@ def test_the_cost_is_that_of_what_changed(large: Warehouse) -> None:
     full = large.sync()
     assert (full.way, full.error) == ("full", "")
     api.advance(2 * HOUR)
-    for _ in range(2):  # the first of them proves the order of processes as well
+    for _ in range(2):
         nothing = large.sync()
         assert nothing.way == "changed"
         assert len(nothing.requests) <= 12

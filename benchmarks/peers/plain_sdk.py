@@ -70,6 +70,14 @@ class RunsStream(RESTStream[int]):
         return HTTPRequest(url=self.get_url(page.stream_context), headers=self.http_headers, params=params)
 
 
+class TasksStream(RunsStream):
+    """Tasks: the API has no order by change for them, so all of them come each time."""
+
+    name = "tasks"
+    path = "/organizations/{org_id}/tasks"
+    schema = SCHEMAS.get_schema("Task", key_properties=("id",))
+
+
 class PlainTap(Tap):
     """The tap."""
 
@@ -78,12 +86,13 @@ class PlainTap(Tap):
         th.Property("access_token", th.StringType, required=True, secret=True),
         th.Property("org_id", th.StringType, required=True),
         th.Property("api_url", th.StringType, required=True),
+        th.Property("list", th.StringType, default="runs"),
         th.Property("parameters", th.ObjectType(additional_properties=True), default={}),
     ).to_dict()
 
     @override
     def discover_streams(self) -> Sequence[Stream]:
-        return [RunsStream(self)]
+        return [TasksStream(self) if self.config["list"] == "tasks" else RunsStream(self)]
 
 
 if __name__ == "__main__":

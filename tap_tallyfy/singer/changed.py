@@ -20,6 +20,7 @@ The marks and the evidence are in `claim`, the short lists in `short_lists`.
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -118,11 +119,7 @@ class ChangedReading:
         self._move_mark(self._now)
 
     def _changed(self, since: float) -> list[tuple[Record, Form]]:
-        """Return the parents that changed since a moment, each with the form in which its list is asked for.
-
-        Raises:
-            SurpriseError: If the short way is not open, or would cost more.
-        """
+        """Return the parents that changed since a moment, each with the form in which its list is asked for."""
         if not self._marks.full_at:
             raise SurpriseError("no earlier sync has")
         changed: dict[str, tuple[Record, Form]] = {}
@@ -205,6 +202,9 @@ class ChangedReading:
                 form = next((form for form in FORMS if all(self._agrees(*each, form) for each in samples)), None)
                 if form is not None:
                     marks.forms[kind] = form
+            if self._order.sort is None:  # the next sync need not prove it
+                with suppress(*SURPRISES):
+                    deque(self._parents.records(self._parents.limit), maxlen=0)
 
     def _give_up(self, date: float) -> None:
         self._marks.counter_at = max(self._marks.counter_at, date)

@@ -27,7 +27,7 @@ DBT_PACKAGES := dbt-core==1.11.16 dbt-duckdb==1.11.1 dbt-postgres==1.11.0 duckdb
 ANALYZE_PACKAGES := altair==6.2.2 vl-convert-python==1.9.0.post1 duckdb==1.5.6 duckdb-cli==1.5.6 pyyaml==6.0.3
 PYTHONS := $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: help demo report sql docs organizations test soak coverage lint pythons package bench lock clean
+.PHONY: help demo report sql docs organizations test models soak coverage lint pythons package bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -46,11 +46,15 @@ docs: .venv-meltano/plugins ## Write the documentation of the tables into transf
 	@TARGET_DUCKDB_FILEPATH=$(DATABASE) $(MELTANO) invoke dbt:docs
 
 organizations: .venv/ready .venv-meltano/plugins .venv-dagster/ready ## Sync 20 sandbox organizations with Dagster into PostgreSQL, kill some of it, and compare every table
-	@$(BIN)/python -m pytest -q tests/test_dagster.py
+	@APART=1 $(BIN)/python -m pytest -q tests/test_dagster.py tests/test_organization.py
 	@$(BIN)/python -m tests.many_organizations
 
 test: lint .venv-meltano/plugins .venv-analyze/ready ## Run every check
 	$(BIN)/python -m pytest --numprocesses 5 --dist load --maxschedchunk 1
+
+models: .venv-meltano/plugins .venv/ready .venv-analyze/ready ## Build the models on DuckDB and PostgreSQL, and check the questions and the page
+	APART=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
+		tests/test_models.py tests/test_questions.py tests/test_page.py tests/test_models_meltano.py
 
 soak: .venv/ready ## Search for a broken guarantee in 20 times as many worlds as `make test`; SEED=n repeats a search, SOAK=100 takes an hour
 	@seed=$${SEED:-$$($(BIN)/python -c 'import secrets; print(secrets.randbelow(2**32))')}; \

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,18 @@ if TYPE_CHECKING:
 #: Where fixtures of several files are; each is named before what imports it, so that its assertions are explained.
 pytest_plugins = ["tests.postgres", "tests.meltano", "tests.loaders", "tests.scenarios"]
 
+#: Tests that need engines, a browser or many builds: `make models` and `make organizations` run them, not `make test`.
+APART = (
+    "test_airflow.py",
+    "test_dagster.py",
+    "test_models.py",
+    "test_models_meltano.py",
+    "test_organization.py",
+    "test_page.py",
+    "test_questions.py",
+)
+collect_ignore = [] if os.environ.get("APART") else [*APART]
+
 
 @pytest.fixture
 def account() -> Iterator[Sandbox]:
@@ -23,10 +36,6 @@ def account() -> Iterator[Sandbox]:
 #: The files whose tests take longest; they begin first, so that none of them is what all others wait for in the end.
 SLOWEST = (
     "test_meltano",
-    "test_models",
-    "test_questions",
-    "test_page",
-    "test_models_meltano",
     "test_connection",
     "test_guarantees",
     "test_deletions",

@@ -104,7 +104,7 @@ def run_command(
     *args: str,
     sandbox: Sandbox | None = None,
     env: Mapping[str, str] | None = None,
-    timeout: float = 60,
+    timeout: float = 300,
     command: Sequence[str] = TAP,
 ) -> Result:
     """Run the tap with this command line, in an empty folder."""
@@ -138,7 +138,7 @@ def run_tap(
     catalog: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
     args: Sequence[str] = (),
-    timeout: float = 60,
+    timeout: float = 300,
     command: Sequence[str] = RUNS,
     **settings: Any,
 ) -> Result:

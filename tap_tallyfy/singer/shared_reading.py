@@ -226,7 +226,9 @@ class Reading:
         losses = []
         for share in self._shares.values():
             share.is_complete = share.will_be_complete and not share.keyless
-            tallies = self._list.tallies.values() if share.stream is self._parent else [share.tally]
+            # The lists are counted with the first stream, whichever that is.
+            tallies = [] if share.stream is self._parent else [share.tally]
+            tallies += self._list.tallies.values() if share is self._lead else []
             if share.is_complete:
                 losses += [f"'{share.stream.name}' {tally.loss}" for tally in tallies if tally.loss]
         if losses:

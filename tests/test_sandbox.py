@@ -563,7 +563,7 @@ def test_the_command_says_where_it_serves_and_stops_when_told(number: signal.Sig
         watchdog.start()
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
-        names = {"api_url", "org_id", "access_token", "client_id", "client_secret", "token_url", "as_of"}
+        names = {"api_url", "org_id", "access_token", "client_id", "client_secret", "token_url"}
         assert told.keys() == names
         headers = {"Authorization": f"Bearer {told['access_token']}", "X-Tallyfy-Client": "APIClient"}
         url = f"{told['api_url']}/organizations/{told['org_id']}"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EVERYTHING = {
     name: {"with": sorted(related)}
     for name in FAMILIES
+    if name != "organization"
     if (related := CONTRACT.with_words(f"/organizations/{{org_id}}/{PATHS.get(name, name)}"))
 }
 DEBUG = {"LOGLEVEL": "DEBUG"}

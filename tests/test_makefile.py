@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 def make(*args: str, **variables: str) -> str:
     env = {name: value for name, value in environment().items() if name not in {"SEED", "SOAK", "UV_SYSTEM_CERTS"}}
     return subprocess.run(
-        ["make", "--no-print-directory", *args], cwd=ROOT, env=env | variables, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", *args],
+        cwd=ROOT,
+        env=env | variables,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
 
 

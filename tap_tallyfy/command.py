@@ -23,6 +23,7 @@ from tap_tallyfy.api.errors import (
     NetworkSettingsError,
 )
 from tap_tallyfy.reading.page import UnreadListError
+from tap_tallyfy.singer.base import EXPECTED
 from tap_tallyfy.singer.deletions import ShrunkError
 from tap_tallyfy.singer.session import SyncFailedError
 from tap_tallyfy.singer.writer import OutputError
@@ -92,15 +93,11 @@ def sentences(error: BaseException) -> Sequence[str]:
 @contextmanager
 def signals_sent_to(stop: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Have signals that end a process handled inside, and as before afterwards."""
-    if threading.current_thread() is not threading.main_thread():
+    with signals_kept():
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                signal.signal(number, stop)
         yield
-        return
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -135,7 +132,7 @@ class TallyfyCommand(SingerCommand):
         except ImportError as error:
             self.logger.error("A setting needs the package '%s' beside the tap; install it.", error.name)  # noqa: TRY400
             sys.exit(WRONG_SETTING)
-        except (SingerSDKError, OSError) as error:
+        except EXPECTED as error:
             self.logger.debug("Where that happened:", exc_info=True)
             for sentence in sentences(error):
                 self.logger.error("%s", sentence)  # noqa: TRY400 - expected, so without a traceback

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    Record = dict[str, Any]
+from typing import Final
 
 _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
 _DAY_OF_MONTH = (
@@ -58,11 +54,11 @@ def date_time(value: object) -> str | None:
             return usual
     if not (match := _DATE_TIME.fullmatch(value)):
         raise ConversionError
-    day, time, fraction, zone = match.groups()
+    day, clock, fraction, zone = match.groups()
     zone = "+00:00" if zone in {None, "Z", "z"} else zone
     zone = zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
     try:
-        moment = datetime.fromisoformat(f"{day}T{time or '00:00'}{zone}").astimezone(timezone.utc)
+        moment = datetime.fromisoformat(f"{day}T{clock or '00:00'}{zone}").astimezone(timezone.utc)
     except (ValueError, OverflowError):
         raise ConversionError from None
     digits = (fraction or "").rstrip("0").ljust(_MILLISECONDS, "0")
@@ -112,41 +108,10 @@ def to_text(seconds: float) -> str:
     return f"{moment.isoformat(timespec='seconds')}.000Z"
 
 
-def earlier(value: str | None, seconds: int) -> str:
-    """Return a moment before a date-time, to the second, or `""` for none.
-
-    Args:
-        value: A date-time in the form the tap writes, or None.
-        seconds: How long before.
-    """
-    if not value:
-        return ""
-    try:
-        return (datetime.fromisoformat(second(value)) - timedelta(seconds=seconds)).isoformat()
-    except OverflowError:  # before all time
-        return ""
-
-
-def now() -> str:
-    """Return the time by this machine's clock, in the form the tap writes date-times."""
-    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}.000Z"
-
-
 def lies_in_the_future(value: str | None) -> bool:
     """Return whether a date-time is still to come, whatever may be wrong with a clock.
 
     Args:
         value: A date-time in the form the tap writes, or None.
     """
-    return earlier(value, _CLOCKS_DIFFER) > now()
-
-
-def newest(records: Iterable[Record], limit: str) -> str:
-    """Return when the latest of some records changed, or came to be, that is not beyond a limit, or `""`.
-
-    Args:
-        records: Normalised records.
-        limit: A date-time in the form the tap writes.
-    """
-    dates = (record.get("last_updated") or record.get("created_at") or "" for record in records)
-    return max((date for date in dates if date <= limit), default="")
+    return to_second(value) > time.time() + _CLOCKS_DIFFER

@@ -150,7 +150,7 @@ class Seen:
         key = self.identity(record)
         known = key in self._ids or key in self._before
         self._ids.add(key)
-        if BOTTOM < changed_at(record) < self._unchanged_before:
+        if self.unchanged_since_start(record):
             return not known
         version = to_second(record.get("last_updated")), hash(msgspec.json.encode(record))
         latest = self._versions.get(key, (BOTTOM, 0))

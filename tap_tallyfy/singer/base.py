@@ -249,7 +249,7 @@ class TallyfyStream(Stream):
             return BOTTOM
         # A replica may have shown changes late, and transactions may have been committed late.
         lookback: int = self.config["lookback_seconds"]
-        return max(to_second(found.value or None) - lookback, to_second(self.start or None))
+        return max(to_second(found.value) - lookback, to_second(self.start))
 
     @override
     def compare_start_date(self, value: str, start_date_value: str) -> str:

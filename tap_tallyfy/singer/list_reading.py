@@ -64,9 +64,7 @@ class ListReading:
         self._parser = RecordParser(stream.contract_key, wrapped=stream.wrapped)
         self._bare = bare
         self.endpoint = stream.endpoint(self._parse, self._inspect, self._note_repaired, bare=bare)
-        self._seen = Seen(
-            self._key, bookmark=to_second(bookmark.value or None), lookback=stream.config["lookback_seconds"]
-        )
+        self._seen = Seen(self._key, bookmark=to_second(bookmark.value), lookback=stream.config["lookback_seconds"])
         self._keyless_inside = 0
         self._latest: dict[str, int] = {}
         self._departures: set[str] | None = None
@@ -113,8 +111,7 @@ class ListReading:
     @property
     def moment(self) -> str:
         """The date-time up to which all changes were read, or `""`; the next sync reads later ones."""
-        limit = self._seen.bookmark_limit
-        return to_text(limit) if limit > BOTTOM else ""
+        return to_text(self.limit) if self.limit > BOTTOM else ""
 
     def _expanded(self, record: Record) -> Iterator[Record]:
         """Yield a record, and the records of the same kind that it holds."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
 from contextlib import nullcontext, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -234,8 +235,12 @@ class TapTallyfy(Tap):
                 report.session, report.hidden = tap.session, tap.session.client.secrets.hidden
 
             def stop(number: int, _frame: FrameType | None) -> None:
-                tap.logger.error("Stopped by %s; the bookmark stays where it was.", signal.Signals(number).name)
-                code = 128 + number
+                name, code = signal.Signals(number).name, 128 + number
+                say = partial(tap.logger.error, "Stopped by %s; the bookmark stays where it was.", name)
+                try:
+                    say()
+                except RuntimeError:  # the log is in the middle of a line, and takes no other one inside of it
+                    atexit.register(say)
                 if not isinstance(tap.message_writer, LineWriter):
                     sys.exit(code)
                 tap.message_writer.stop(code, lambda: _write(report, SystemExit(code)))

@@ -12,6 +12,7 @@ import sys
 import termios
 import threading
 import time
+from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -367,6 +368,32 @@ def test_a_process_that_waits_to_try_again_ends_at_once(
     (sentence,) = sentences(stderr)
     assert what.name in sentence
     whole_lines(output)
+
+
+@pytest.mark.usefixtures("unbuffered")
+@pytest.mark.parametrize(("what", "code"), SIGNALS)
+def test_a_signal_while_a_line_of_the_log_is_written_ends_the_process(
+    tmp_path: Path, what: signal.Signals, code: int
+) -> None:
+    """The log takes no other line inside of that one, so the handler cannot say why the process ends."""
+    with Sandbox(runs=2_000) as sandbox, tap(tmp_path, sandbox, page_size=1, concurrency=1) as process:
+        log = process.stderr
+        assert log is not None
+        fcntl.fcntl(log.fileno(), fcntl.F_SETPIPE_SZ, 4096)
+        counts = deque[int](maxlen=20)
+
+        def is_stuck() -> bool:
+            counts.append(waiting_to_be_read(log))
+            return min(counts) > 2048 and counts.count(counts[0]) == counts.maxlen
+
+        until(is_stuck)
+        process.send_signal(what)
+        output, stderr = process.communicate(timeout=LIMIT)
+    assert process.returncode == code
+    assert "Logging error" not in stderr.decode()
+    (sentence,) = sentences(stderr)
+    assert what.name in sentence
+    assert records(whole_lines(output)) == [], "which the sync would have gone on to write"
 
 
 # Outputs that take no more

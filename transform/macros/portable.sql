@@ -92,4 +92,7 @@ cast(round(cast(percentile_cont(0.9) within group (order by {{ value }}) as nume
 {#- How much of the whole a part is, 0 to 1; null for 0 of 0. -#}
 {% macro share(part, whole) %}(cast({{ part }} as double precision) / nullif({{ whole }}, 0)){% endmacro %}
 
-{% macro rank_by(order, within=['org_id']) %}cast(row_number() over (partition by {{ within | join(', ') }} order by {{ order }}) as bigint){% endmacro %}
+{#- A place by some numbers; texts decide between rows that are equal in these. -#}
+{% macro rank_by(order, texts, within=['org_id']) -%}
+cast(row_number() over (partition by {{ within | join(', ') }} order by {{ order }}{% for text in texts %}, {{ in_order(text) }}{% endfor %}) as bigint)
+{%- endmacro %}

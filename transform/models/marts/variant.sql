@@ -38,7 +38,7 @@ select
     {{ share('variants.processes', 'sum(variants.processes) over (partition by variants.org_id, variants.checklist_id)') }}
         as share_of_template,
     variants.median_cycle_days,
-    {{ rank_by('variants.processes desc, ' ~ in_order('variants.path'), ['variants.org_id', 'variants.checklist_id']) }} as rank
+    {{ rank_by('variants.processes desc', ['variants.path'], ['variants.org_id', 'variants.checklist_id']) }} as rank
 from variants
 left join {{ ref('template') }} as template
     on template.org_id = variants.org_id and template.checklist_id = variants.checklist_id

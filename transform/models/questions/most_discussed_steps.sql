@@ -6,6 +6,6 @@ select
     step_name,
     comments,
     {{ share('comments', 'completed + waiting') }} as per_task,
-    {{ rank_by('coalesce(comments, 0) desc, ' ~ in_order('template_name') ~ ', ' ~ in_order('step_name') ~ ', ' ~ in_order('step_id')) }} as rank
+    {{ rank_by('coalesce(comments, 0) desc', ['template_name', 'step_name', 'step_id']) }} as rank
 from {{ ref('step_metrics') }}
 where tasks > 0

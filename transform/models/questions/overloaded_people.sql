@@ -8,6 +8,6 @@ select
     waiting_tasks,
     overdue_tasks,
     next_deadline,
-    {{ rank_by('overdue_tasks desc, open_tasks desc, ' ~ in_order('person_type') ~ ', ' ~ in_order('person_id')) }} as rank
+    {{ rank_by('overdue_tasks desc, open_tasks desc', ['person_type', 'person_id']) }} as rank
 from {{ ref('user_workload') }}
 where open_tasks > 0

@@ -7,6 +7,6 @@ select
     waiting,
     longest_open_days,
     median_days_waited,
-    {{ rank_by('longest_open_days desc nulls last, ' ~ in_order('template_name') ~ ', ' ~ in_order('step_name') ~ ', ' ~ in_order('step_id')) }} as rank
+    {{ rank_by('longest_open_days desc nulls last', ['template_name', 'step_name', 'step_id']) }} as rank
 from {{ ref('step_metrics') }}
 where waiting > 0

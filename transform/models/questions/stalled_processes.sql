@@ -8,6 +8,6 @@ select
     current_steps,
     waits_for,
     age_days,
-    {{ rank_by('age_days desc nulls last, ' ~ in_order('run_id')) }} as rank
+    {{ rank_by('age_days desc nulls last', ['run_id']) }} as rank
 from {{ ref('process') }}
 where is_stalled

@@ -6,8 +6,10 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from types import FrameType
+from typing import Any, Final
 
 import click
 from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, SingerSDKError, StreamMapConfigError
@@ -27,10 +29,6 @@ from tap_tallyfy.singer.base import EXPECTED
 from tap_tallyfy.singer.deletions import ShrunkError
 from tap_tallyfy.singer.session import SyncFailedError
 from tap_tallyfy.singer.writer import OutputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from types import FrameType
 
 _PASSING: Final = 75
 _BUG: Final = 70

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from decimal import Decimal
+from logging import Logger
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values, find_dotenv
@@ -18,13 +20,7 @@ from singer_sdk.singerlib import Catalog
 
 from tap_tallyfy.dates import ConversionError, date_time, lies_in_the_future
 from tap_tallyfy.records.contract import CONTRACT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-    from logging import Logger
-    from typing import IO
-
-    from tap_tallyfy.singer.list_stream import ListStream
+from tap_tallyfy.singer.list_stream import ListStream
 
 SECRETS: Final = ("access_token", "client_secret")
 _PREFIX: Final = "TAP_TALLYFY_"

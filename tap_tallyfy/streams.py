@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from typing_extensions import override
 
 from tap_tallyfy.api.listing import ARCHIVED, Listing, is_archived, is_completed
+from tap_tallyfy.reading.page import Record
 from tap_tallyfy.reading.paginator import Order
 from tap_tallyfy.records import forms, nested
 from tap_tallyfy.singer.list_stream import Follows, ListStream
 from tap_tallyfy.singer.nested_stream import NestedStream
-
-if TYPE_CHECKING:
-    from tap_tallyfy.reading.page import Record
 
 #: Tasks and templates know one way to ask for archived ones.
 _ONLY_ARCHIVED: Final = Listing("archived", ({"archived": "only"},), archived=True, matches=is_archived)

@@ -6,11 +6,14 @@ import atexit
 import os
 import signal
 import sys
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from types import FrameType
+from typing import IO, Any
 
+import click
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
 from singer_sdk.plugin_base import PluginBase
@@ -23,6 +26,7 @@ from tap_tallyfy import command, settings
 from tap_tallyfy.api.client import Client
 from tap_tallyfy.api.errors import APIError
 from tap_tallyfy.api.secrets import Secrets, hide_in_log
+from tap_tallyfy.singer.base import TallyfyStream
 from tap_tallyfy.singer.list_reading import ListReading
 from tap_tallyfy.singer.list_stream import ListStream
 from tap_tallyfy.singer.nested_stream import NestedStream
@@ -32,14 +36,6 @@ from tap_tallyfy.singer.session import Session, SyncFailedError
 from tap_tallyfy.singer.shared_reading import SharedList
 from tap_tallyfy.singer.writer import LineWriter, OutputError
 from tap_tallyfy.streams import STREAMS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from types import FrameType
-
-    import click
-
-    from tap_tallyfy.singer.base import TallyfyStream
 
 
 def lists_among(streams: Iterable[type[ListStream | NestedStream]]) -> list[type[ListStream]]:

@@ -6,20 +6,17 @@ import json
 import math
 import threading
 import time
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import requests
 
 from tap_tallyfy.api.errors import ConnectionFailedError, LoginError, PassingError, is_passing
+from tap_tallyfy.api.response import Response
 from tap_tallyfy.api.retry import retry_after
+from tap_tallyfy.api.secrets import Secrets
 from tap_tallyfy.api.transport import TooLargeError, Transport
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from tap_tallyfy.api.response import Response
-    from tap_tallyfy.api.secrets import Secrets
 
 #: Seconds an application token lives where the response does not say (vendor docs: 7 days).
 _DEFAULT_LIFETIME: Final = 604_800

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from http import HTTPStatus
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
+import requests
 from singer_sdk import metrics
 
 from tap_tallyfy.api.auth import auth_for
 from tap_tallyfy.api.errors import ConnectionFailedError, ListFailedError, PassingError, ResponseTooLargeError
 from tap_tallyfy.api.rate_limit import RateLimiter
+from tap_tallyfy.api.response import Response
 from tap_tallyfy.api.retry import LONGEST_WAIT, Retry, retry_after, spoken
 from tap_tallyfy.api.secrets import Secrets
 from tap_tallyfy.api.transport import MAX_BODY, TooLargeError, Transport
 
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import TypeAlias
-
-    import requests
-
-    from tap_tallyfy.api.response import Response
-
-    #: Another request, and what parses its response: it never returns, as the response is but a hint at the cause.
-    Detour: TypeAlias = tuple[requests.Request, Callable[[Response], NoReturn]]
+#: Another request, and what parses its response: it never returns, as the response is but a hint at the cause.
+Detour: TypeAlias = tuple[requests.Request, Callable[[Response], NoReturn]]
 
 #: How often one request may be rejected for the rate limit before its list counts as failed.
 MAX_REJECTIONS: Final = 20

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import requests
 
 from tap_tallyfy.api.client import Account
 from tap_tallyfy.api.errors import ListUnsupportedError, PassingError, check, parse
-from tap_tallyfy.reading.page import Page, Pagination
-from tap_tallyfy.records.shapes import inside
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from tap_tallyfy.api.response import Response
-    from tap_tallyfy.reading.page import Window
-
-    Record = dict[str, Any]
+from tap_tallyfy.api.response import Response
+from tap_tallyfy.reading.page import Page, Pagination, Window
+from tap_tallyfy.records.shapes import Record, inside
 
 _FAILED: Final = frozenset({"error", "fail", "failed", "failure"})
 

@@ -6,19 +6,16 @@ that others may still be read.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
+from tap_tallyfy.api.response import Response
 from tap_tallyfy.api.retry import retry_after
 from tap_tallyfy.api.secrets import repeats
 from tap_tallyfy.records.body import Body, loads
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from tap_tallyfy.api.response import Response
 
 _NO_ENDPOINT: Final = "ENDPOINT_NOT_FOUND"
 #: Longer words are no codes and no names, and more of them than this help nobody.

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_COMPLETED, wait
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
+from tap_tallyfy.api.client import Client, Detour
+from tap_tallyfy.api.endpoint import Endpoint
 from tap_tallyfy.api.errors import FilterRefusedError, ListFailedError, ListUnsupportedError, PassingError
-from tap_tallyfy.reading.page import UnreadableError
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from concurrent.futures import Future
-
-    from tap_tallyfy.api.client import Client, Detour
-    from tap_tallyfy.api.endpoint import Endpoint
-    from tap_tallyfy.api.response import Response
-    from tap_tallyfy.reading.page import Page, Record, Window
+from tap_tallyfy.api.response import Response
+from tap_tallyfy.reading.page import Page, Record, UnreadableError, Window
 
 
 def is_archived(record: Record) -> bool:

@@ -11,13 +11,11 @@ import re
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tap_tallyfy.api.retry import LONGEST_WAIT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 #: How long to wait after a rejection that does not say, in seconds.
 DEFAULT_WAIT: Final = 5.0

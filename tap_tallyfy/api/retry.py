@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 import random
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from typing import Final
 
 #: The longest wait that the server can impose, in seconds; where it wants a longer one, the list fails at once.
 LONGEST_WAIT: Final = 3600.0

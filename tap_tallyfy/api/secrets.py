@@ -7,14 +7,12 @@ import logging
 import re
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
 from typing_extensions import override
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 #: What stands in place of a secret.
 MASK: Final = "***"

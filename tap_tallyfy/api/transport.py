@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import ssl
 import time
 import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -22,10 +24,6 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from tap_tallyfy.api.errors import ConnectionFailedError, NetworkSettingsError
 from tap_tallyfy.api.response import Response
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 #: Bytes that a body may have once it is unpacked.
 MAX_BODY: Final = 256 * 2**20

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
 
 from tap_tallyfy.dates import to_second
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    Record = dict[str, Any]
+from tap_tallyfy.reading.page import Record
 
 
 # LIVE: a live account that is asked for `sort=-last_updated` shows whether the order is honoured; then this file goes.

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from tap_tallyfy.reading.page import UnreadableError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from concurrent.futures import Future
-
-    from tap_tallyfy.reading.page import Page, Source, Window
+from tap_tallyfy.reading.page import Page, Source, UnreadableError, Window
 
 #: How often a page without its rows is asked for.
 _TRIES: Final = 3

@@ -15,19 +15,13 @@ come full.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from tap_tallyfy.dates import to_second
-from tap_tallyfy.reading.page import UnreadableError, Window
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tap_tallyfy.reading.page import Page
-
-    Record = dict[str, Any]
+from tap_tallyfy.reading.page import Page, Record, UnreadableError, Window
 
 #: Sorts above every key.
 TOP: Final = math.inf

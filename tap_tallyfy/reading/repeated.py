@@ -6,19 +6,15 @@ missed. But each position is shown once, by a list that had one length from the 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Sequence
 from itertools import count, pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from tap_tallyfy.reading.page import UnreadableError, Window
+from tap_tallyfy.reading.metered import MeteredSource
+from tap_tallyfy.reading.page import Page, Record, UnreadableError, Window
+from tap_tallyfy.reading.paginator import Order
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-
-    from tap_tallyfy.reading.metered import MeteredSource
-    from tap_tallyfy.reading.page import Page, Record
-    from tap_tallyfy.reading.paginator import Order
-
-    Identity = Callable[[Record], int | str]
+Identity = Callable[[Record], int | str]
 
 #: How often something is read before no two readings are expected to agree.
 _MOST: Final = 4

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from tap_tallyfy.dates import to_second, to_text
+from tap_tallyfy.reading.page import Page, Record
 from tap_tallyfy.reading.paginator import BOTTOM
-
-if TYPE_CHECKING:
-    from tap_tallyfy.reading.page import Page
-
-    Record = dict[str, Any]
 
 _HEX: Final = re.compile(r"[0-9a-f]{32}")
 

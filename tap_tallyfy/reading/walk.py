@@ -9,29 +9,23 @@ no field explains), the list is asked for in one response, or all of it is read 
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, takewhile
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from tap_tallyfy.reading import repeated
+from tap_tallyfy.reading.evidence import SortEvidence
 from tap_tallyfy.reading.metered import MeteredSource
-from tap_tallyfy.reading.page import UnreadableError, UnreadListError, Window
-from tap_tallyfy.reading.paginator import BOTTOM, ListPaginator
+from tap_tallyfy.reading.page import Page, Record, Source, UnreadableError, UnreadListError, Window
+from tap_tallyfy.reading.paginator import BOTTOM, ListPaginator, Order
+from tap_tallyfy.reading.seen import Seen
 
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-    from concurrent.futures import Future
-
-    from tap_tallyfy.reading.evidence import SortEvidence
-    from tap_tallyfy.reading.page import Page, Source
-    from tap_tallyfy.reading.paginator import Order
-    from tap_tallyfy.reading.seen import Seen
-
-    Record = dict[str, Any]
-    #: Reads the list in one way: yields what is new, and returns how many rows the list has if it was read to its end.
-    Strategy = Callable[[MeteredSource], Generator[Record, None, int | None]]
+#: Reads the list in one way: yields what is new, and returns how many rows the list has if it was read to its end.
+Strategy = Callable[[MeteredSource], Generator[Record, None, int | None]]
 
 #: The longest list to ask for in one response where nothing else helps, in rows.
 MAX_UNPAGINATED: Final = 20_000

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from singer_sdk.schema.source import OpenAPISchema
 from typing_extensions import override
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    JsonSchema = dict[str, Any]
+JsonSchema = dict[str, Any]
 
 #: The tap adds to every record whose it is, and the fields and values that fit no column, as the API sent them.
 ORG_ID: Final = "org_id"

@@ -4,18 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
 from tap_tallyfy.records.contract import CONTRACT
-from tap_tallyfy.records.shapes import inside, json_type
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    Record = dict[str, Any]
+from tap_tallyfy.records.shapes import Record, inside, json_type
 
 
 def departures(kind: str, rows: Iterable[Record]) -> set[str]:

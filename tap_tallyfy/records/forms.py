@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tap_tallyfy.records.nested import Misfit, as_object, nested_list, nested_value
 from tap_tallyfy.records.normalise import json_text
-from tap_tallyfy.records.shapes import as_list, inside, is_list_in_disguise, json_type
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    Record = dict[str, Any]
+from tap_tallyfy.records.shapes import Record, as_list, inside, is_list_in_disguise, json_type
 
 #: Whom a form can assign, and where each one's name is; the ID of a guest is an access code, which has been removed.
 _ASSIGNEES: Final[Mapping[str, Sequence[str]]] = {

@@ -8,16 +8,12 @@ deleted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from tap_tallyfy.dates import date_time_or_none
 from tap_tallyfy.records.contract import EXTRA
-from tap_tallyfy.records.shapes import as_list, inside, json_type
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    Record = dict[str, Any]
+from tap_tallyfy.records.shapes import Record, as_list, inside, json_type
 
 
 class Misfit(NamedTuple):

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from tap_tallyfy.dates import USUAL_DATE_TIME, ConversionError, date_time
 from tap_tallyfy.records.contract import JSON_TEXT, TEXT_AS
-from tap_tallyfy.records.shapes import as_list, inside
+from tap_tallyfy.records.shapes import Record, as_list, inside
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    Record = dict[str, Any]
-    Convert = Callable[[Any], Any]
+Convert = Callable[[Any], Any]
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,9})?", re.ASCII)  # longer exponents no decimal can have

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tap_tallyfy.dates import ConversionError
 from tap_tallyfy.records.contract import CONTRACT, EXTRA
 from tap_tallyfy.records.normalise import ShortenedError, converter, types_right_as_is
 from tap_tallyfy.records.redact import redact
-from tap_tallyfy.records.shapes import inside, is_list_in_disguise, json_type
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    Record = dict[str, Any]
+from tap_tallyfy.records.shapes import Record, inside, is_list_in_disguise, json_type
 
 
 class RecordParser:

@@ -16,16 +16,12 @@ These are all the rules; `redact` applies them to each record of a list, and to 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tap_tallyfy.records.contract import CONTRACT
-from tap_tallyfy.records.shapes import as_list, inside
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    Record = dict[str, Any]
+from tap_tallyfy.records.shapes import Record, as_list, inside
 
 _ALWAYS: Final = frozenset({"taskUrls", "webhook", "guest_link", "guest_code", "public_link"})
 _BESIDE: Final[Mapping[str, frozenset[str]]] = {

@@ -5,6 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
+#: An object as parsed from JSON, and all that is made of one.
+Record = dict[str, Any]
+
 _JSON_TYPES: Final[dict[type, str]] = {
     type(None): "null",
     bool: "boolean",

@@ -5,36 +5,29 @@ from __future__ import annotations
 import logging
 import sys
 from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
-from singer_sdk import Stream
+from singer_sdk import Stream, Tap
 from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
+from singer_sdk.helpers.types import Context
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform, StreamMap
+from singer_sdk.singerlib import Catalog
+from singer_sdk.singerlib.catalog import MetadataMapping
 from typing_extensions import override
 
 from tap_tallyfy.dates import date_time, second, to_second
 from tap_tallyfy.reading.paginator import BOTTOM
 from tap_tallyfy.records.contract import ORG_ID, table_schema
+from tap_tallyfy.records.nested import Misfit
+from tap_tallyfy.records.shapes import Record
 from tap_tallyfy.singer import bookmark
 from tap_tallyfy.singer.bookmark import Bookmark, MadeFor, fingerprint
 from tap_tallyfy.singer.columns import Columns
 from tap_tallyfy.singer.maps import explained
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from singer_sdk import Tap
-    from singer_sdk.helpers.types import Context
-    from singer_sdk.mapper import StreamMap
-    from singer_sdk.singerlib import Catalog
-    from singer_sdk.singerlib.catalog import MetadataMapping
-
-    from tap_tallyfy.records.nested import Misfit
-    from tap_tallyfy.singer.session import Session
-
-    Record = dict[str, Any]
+from tap_tallyfy.singer.session import Session
 
 #: Errors that end a sync with one sentence: settings, the API, the target or this machine are at fault, not the tap.
 EXPECTED: Final = (SingerSDKError, OSError)

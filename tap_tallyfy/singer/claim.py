@@ -15,7 +15,7 @@ import msgspec
 from tap_tallyfy.api.listing import is_archived, is_completed
 from tap_tallyfy.dates import to_second
 from tap_tallyfy.reading.paginator import BOTTOM
-from tap_tallyfy.singer.short_lists import Form  # noqa: TC001 - what is kept is read by its types
+from tap_tallyfy.singer.short_lists import Form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

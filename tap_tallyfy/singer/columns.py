@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tap_tallyfy.records.contract import EXTRA, ORG_ID
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
-    Record = dict[str, Any]
+from tap_tallyfy.records.shapes import Record
 
 
 class Columns:

@@ -12,14 +12,12 @@ import base64
 import heapq
 import math
 import zlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from singer_sdk.exceptions import FatalSyncError
 
 from tap_tallyfy.reading.paginator import BOTTOM
-
-if TYPE_CHECKING:
-    from tap_tallyfy.singer.base import TallyfyStream
+from tap_tallyfy.singer.base import TallyfyStream
 
 #: Lists of up to so many rows may lose all of them: people do delete three tags.
 _UNGUARDED: Final = 20

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import msgspec
 
-from tap_tallyfy.api.listing import ListSource
+from tap_tallyfy.api.listing import Listing, ListSource
 from tap_tallyfy.dates import to_second, to_text
+from tap_tallyfy.reading.page import Page
 from tap_tallyfy.reading.paginator import BOTTOM
 from tap_tallyfy.reading.seen import Seen
 from tap_tallyfy.records.contract import ORG_ID
 from tap_tallyfy.records.drift import departures
+from tap_tallyfy.records.nested import Misfit
 from tap_tallyfy.records.parser import RecordParser
+from tap_tallyfy.records.shapes import Record
+from tap_tallyfy.singer.bookmark import Bookmark
 from tap_tallyfy.singer.deletions import Tally
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from tap_tallyfy.api.listing import Listing
-    from tap_tallyfy.reading.page import Page
-    from tap_tallyfy.records.nested import Misfit
-    from tap_tallyfy.singer.bookmark import Bookmark
-    from tap_tallyfy.singer.list_stream import ListStream
-
-    Record = dict[str, Any]
+from tap_tallyfy.singer.list_stream import ListStream
 
 #: How many records are held against the contract: checking one costs more than reading it.
 _SAMPLE: Final = 20

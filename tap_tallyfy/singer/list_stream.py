@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -14,19 +15,13 @@ from tap_tallyfy.api.errors import FilterRefusedError
 from tap_tallyfy.api.listing import DEFAULT, Listing, ListSource, is_archived
 from tap_tallyfy.dates import to_text
 from tap_tallyfy.reading.evidence import SortEvidence
-from tap_tallyfy.reading.page import UnreadableError, Window
+from tap_tallyfy.reading.page import Page, Source, UnreadableError, Window
 from tap_tallyfy.reading.paginator import BOTTOM, Order
+from tap_tallyfy.reading.seen import Seen
 from tap_tallyfy.reading.walk import Walk
+from tap_tallyfy.records.nested import Misfit
+from tap_tallyfy.records.shapes import Record
 from tap_tallyfy.singer.base import TallyfyStream
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from tap_tallyfy.reading.page import Page, Source
-    from tap_tallyfy.reading.seen import Seen
-    from tap_tallyfy.records.nested import Misfit
-
-    Record = dict[str, Any]
 
 _DAY = 86_400
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from singer_sdk.exceptions import MapExpressionError
-from singer_sdk.mapper import CustomStreamMap
+from singer_sdk.mapper import CustomStreamMap, StreamMap
 from typing_extensions import override
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from singer_sdk.mapper import StreamMap
 
 
 class ExplainedMap(CustomStreamMap):

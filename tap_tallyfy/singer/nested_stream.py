@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from typing_extensions import override
 
+from tap_tallyfy.records.nested import Misfit
 from tap_tallyfy.records.parser import RecordParser
+from tap_tallyfy.records.shapes import Record
 from tap_tallyfy.singer.base import TallyfyStream
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from tap_tallyfy.records.nested import Misfit
-    from tap_tallyfy.singer.list_stream import ListStream
-
-    Record = dict[str, Any]
+from tap_tallyfy.singer.list_stream import ListStream
 
 
 class NestedStream(TallyfyStream):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Iterator
-
-    from tap_tallyfy.api.rate_limit import RateLimiter
-    from tap_tallyfy.reading.page import Page
+from tap_tallyfy.api.rate_limit import RateLimiter
+from tap_tallyfy.reading.page import Page
 
 _SECONDS_BETWEEN_LINES: Final = 10
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tap_tallyfy.singer.session import Session
+from tap_tallyfy.singer.session import Session
 
 #: A sentence of a server may be any length.
 _LONGEST_MESSAGE: Final = 2_000

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from singer_sdk.exceptions import FatalSyncError
+from singer_sdk.singerlib.messages import Message
 
+from tap_tallyfy.api.client import Client
 from tap_tallyfy.api.errors import ListFailedError, LoginError, NetworkSettingsError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from singer_sdk.singerlib.messages import Message
-
-    from tap_tallyfy.api.client import Client
-    from tap_tallyfy.singer.progress import Cost, Progress
+from tap_tallyfy.singer.progress import Cost, Progress
 
 #: Some loaders keep versions in 32 bits.
 _LARGEST_VERSION: Final = 2**31 - 1

@@ -7,8 +7,9 @@ wait in a file until it is their turn. A reading is a value of one sync: the nex
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 from singer_sdk.exceptions import AbortedSyncFailedException, FatalAPIError, FatalSyncError
@@ -18,19 +19,14 @@ from tap_tallyfy.dates import to_second
 from tap_tallyfy.reading.page import UnreadListError
 from tap_tallyfy.reading.paginator import BOTTOM
 from tap_tallyfy.records.contract import EXTRA
+from tap_tallyfy.records.nested import Misfit
+from tap_tallyfy.records.shapes import Record
 from tap_tallyfy.singer import bookmark, deletions
+from tap_tallyfy.singer.base import TallyfyStream
 from tap_tallyfy.singer.changed import ChangedReading
 from tap_tallyfy.singer.deletions import ShrunkError, Tally
 from tap_tallyfy.singer.list_reading import ListReading, listed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from tap_tallyfy.records.nested import Misfit
-    from tap_tallyfy.singer.base import TallyfyStream
-    from tap_tallyfy.singer.list_stream import ListStream
-
-    Record = dict[str, Any]
+from tap_tallyfy.singer.list_stream import ListStream
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _EXACT: Final = msgspec.json.Decoder(float_hook=Decimal)

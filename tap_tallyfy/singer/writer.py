@@ -7,19 +7,14 @@ import os
 import stat
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.exceptions import FatalSyncError
-from singer_sdk.singerlib.messages import RecordMessage
+from singer_sdk.singerlib.messages import Message, RecordMessage
 from typing_extensions import override
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from singer_sdk.singerlib.messages import Message
-
 
 #: Seconds that a target has to read the line under way once the process is to end.
 _PATIENCE: Final = 5.0

@@ -79,7 +79,7 @@ class Warehouse:
     Attributes:
         tap: The tap with its streams.
         tables: The rows of each stream, by their keys.
-        stop_after: The messages after which the process is killed, or None.
+        full: Whether all rows are taken, whatever the state says.
     """
 
     api: Api
@@ -87,7 +87,7 @@ class Warehouse:
     state: dict[str, Any] = field(default_factory=dict)
     tables: Tables = field(default_factory=lambda: defaultdict(dict))
     settings: dict[str, Any] = field(default_factory=dict)
-    stop_after: int | None = None
+    full: bool = False
 
     def sync(self, **settings: Any) -> Sync:
         """Sync once."""
@@ -117,7 +117,7 @@ class Warehouse:
             except SingerSDKError as failed:
                 error = str(failed)
         writer.flush()
-        self.take(writer.messages[: self.stop_after])
+        self.take(writer.messages)
         way = tap.session.progress.of("tasks").way
         return Sync(self.api.requests[before:], lines.lines, way, error)
 
@@ -131,17 +131,19 @@ class Warehouse:
                 self.state = message["value"]
 
     def _catalog(self) -> Any:
-        if self.tap not in _CATALOGS:
+        if (self.tap, self.full) not in _CATALOGS:
             tap = self.tap(config={"org_id": "o", "access_token": "t"})
             catalog = copy.deepcopy(tap.catalog_dict)
             for stream in catalog["streams"]:
                 chosen = stream["tap_stream_id"] != "runs"
                 next(each for each in stream["metadata"] if not each["breadcrumb"])["metadata"]["selected"] = chosen
-            _CATALOGS[self.tap] = catalog
-        return _CATALOGS[self.tap]
+                if self.full:
+                    stream["replication_method"] = "FULL_TABLE"
+            _CATALOGS[self.tap, self.full] = catalog
+        return _CATALOGS[self.tap, self.full]
 
 
-_CATALOGS: dict[type[TapTallyfy], Any] = {}
+_CATALOGS: dict[tuple[type[TapTallyfy], bool], Any] = {}
 
 
 class _Lines(logging.Handler):

@@ -269,6 +269,19 @@ def test_a_bookmark_set_back_by_hand_means_all() -> None:
     assert "no earlier sync has" in way_of(warehouse.sync())
 
 
+def test_what_was_learned_outlasts_a_sync_of_all_rows() -> None:
+    warehouse = ready()
+    assign(warehouse.api, tasks_of(warehouse.api, max(warehouse.api.runs))[0])
+    warehouse.api.advance(HOUR)
+    warehouse.full = True
+    assert "always takes all rows" in way_of(warehouse.sync())
+    complete_one(warehouse.api, Random(1))
+    warehouse.api.advance(HOUR)
+    warehouse.full = False
+    assert warehouse.sync().way == "changed"
+    assert not wrong(warehouse)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -453,18 +466,17 @@ def test_a_sync_killed_anywhere_and_resumed_misses_nothing() -> None:
 
 
 def test_the_least_that_the_streams_know_counts() -> None:
-    early = Marks(mark=10, full_at=5, before=10, tie="a", bookmark="x", counter_at=7)
-    late = Marks(mark=20, full_at=15, before=20, tie="a", bookmark="y", counter_at=3)
+    early = Marks(mark=10, full_at=5, before=10, tie="a", counter_at=7)
+    late = Marks(mark=20, full_at=15, before=20, tie="a", counter_at=3)
     both = Marks.of([_bookmark(late), _bookmark(early)])
     assert (both.mark, both.full_at, both.counter_at, both.tie) == (10, 5, 7, "a")
-    assert Marks.of([_bookmark(late), Bookmark(value="x")]) == Marks()
-    assert Marks.of([_bookmark(late), Bookmark(value="z", marks=_bookmark(early).marks)]) == Marks()
-    other = Marks(mark=20, full_at=15, before=20, tie="a", bookmark="y", forms={"active": "only"})
+    assert Marks.of([_bookmark(late), Bookmark(value="x")]).full_at == 0
+    other = Marks(mark=20, full_at=15, before=20, tie="a", forms={"active": "only"})
     assert Marks.of([_bookmark(other), _bookmark(early)]).tie == ""
 
 
 def _bookmark(marks: Marks) -> Bookmark:
-    return Bookmark(value=marks.bookmark, marks=dict(vars(marks)))
+    return Bookmark(value="x", marks=dict(vars(marks)))
 
 
 # On every server

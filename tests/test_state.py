@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import Behaviour, Sandbox
+from tests.lists import catalog
 from tests.tap import run_tap
 
 if TYPE_CHECKING:
@@ -21,23 +21,6 @@ if TYPE_CHECKING:
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(runs=900, seed=3) as found:
         yield found
-
-
-def catalog_of(sandbox: Sandbox, method: str) -> dict[str, Any]:
-    """Return the tap's catalog with another replication method."""
-    schema = copy.deepcopy(run_tap(sandbox, start_date="2999-01-01").schemas[0])
-    return {
-        "streams": [
-            {
-                "tap_stream_id": "runs",
-                "stream": "runs",
-                "schema": schema["schema"],
-                "key_properties": ["id"],
-                "replication_method": method,
-                "metadata": [{"breadcrumb": [], "metadata": {"selected": True, "replication-method": method}}],
-            }
-        ]
-    }
 
 
 @pytest.mark.parametrize(
@@ -182,6 +165,21 @@ def test_an_incremental_sync_costs_at_most_three_requests(sandbox: Sandbox, chan
     assert result.code == 0
     assert set(touched) <= result.ids
     assert len(result.requests) <= 3
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first of all", "under a state"])
+def test_an_incremental_sync_after_one_of_all_reads_what_changed_since(sandbox: Sandbox, is_first: bool) -> None:
+    state = None if is_first else run_tap(sandbox).states[-1]
+    sandbox.clock_offset = 3600
+    sandbox.mutate(Random(1), 5)
+    everything = run_tap(sandbox, catalog=catalog(["runs"], full=True), state=state)
+    assert everything.ids == set(sandbox.runs)
+    sandbox.clock_offset = 7200
+    changed = sandbox.mutate(Random(2), 5)
+    after = run_tap(sandbox, state=everything.states[-1])
+    assert set(changed) & sandbox.runs.keys() <= after.ids
+    assert len(after.ids) < 15
+    assert len(after.requests) <= 3
 
 
 def test_without_a_sure_order_an_incremental_sync_reads_everything() -> None:

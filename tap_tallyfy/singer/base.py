@@ -215,7 +215,7 @@ class TallyfyStream(Stream):
 
     @property
     def has_bookmark(self) -> bool:
-        """Whether a sync goes on where the last one ended."""
+        """Whether a sync goes on where the last one ended; one that does not moves the bookmark all the same."""
         return bool(self.replication_key) and self.replication_method != "FULL_TABLE"
 
     @property
@@ -231,8 +231,8 @@ class TallyfyStream(Stream):
 
     def load_bookmark(self) -> Bookmark:
         """Return the stream's bookmark of earlier syncs, and warn if it is void."""
-        found = Bookmark.load(self.stream_state, self.replication_key if self.has_bookmark else None, self.made_for)
-        if found.void:
+        found = Bookmark.load(self.stream_state, self.replication_key, self.made_for)
+        if found.void and self.has_bookmark:
             self.logger.warning("The bookmark of '%s' %s; the stream starts over.", self.name, found.void)
         return found
 
@@ -242,7 +242,8 @@ class TallyfyStream(Stream):
             return BOTTOM
         # A replica may have shown changes late, and transactions may have been committed late.
         lookback: int = self.config["lookback_seconds"]
-        return max(to_second(found.value) - lookback, to_second(self.start))
+        known = to_second(found.value) if self.has_bookmark else BOTTOM
+        return max(known - lookback, to_second(self.start))
 
     @override
     def compare_start_date(self, value: str, start_date_value: str) -> str:

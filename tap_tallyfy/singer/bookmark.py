@@ -17,7 +17,7 @@ from tap_tallyfy.dates import date_time_or_none, lies_in_the_future, second
 
 #: Where the SDK finds the next bookmark once a stream has been synced to its end.
 _PROGRESS: Final = "progress_markers"
-_KEY, _VALUE, _MADE_FOR = "replication_key", "replication_key_value", "made_for"
+_KEY, _VALUE, _MADE_FOR, _MARKED_AT = "replication_key", "replication_key_value", "made_for", "marked_at"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Bookmark:
         sort: The order by change that the server was seen to honour, or None.
         version: The version that the target was told last to be the one of all rows, or None.
         rows: For each organization and list the tally of the last complete reading; see `deletions`.
-        marks: Further notes, by the name of who keeps them.
+        marks: What `changed` notes; void with any other value.
         void: Why the value must not be used, or `""`.
     """
 
@@ -73,7 +73,6 @@ class Bookmark:
         kept = cls(
             version=version if type(version) is int else None,
             rows=rows if isinstance(rows, dict) else {},
-            marks=marks if isinstance(marks, dict) else {},
             sort=sort if isinstance(sort, str) else None,
         )
         given = state.get(_VALUE)
@@ -82,7 +81,9 @@ class Bookmark:
         kept.value = date_time_or_none(given) or ""
         kept.void = _void(state, kept.value, made_for)
         if kept.void:
-            kept.value, kept.sort, kept.marks = "", None, {}
+            kept.value, kept.sort = "", None
+        elif isinstance(marks, dict) and state.get(_MARKED_AT) == kept.value:
+            kept.marks = marks
         return kept
 
     def store(self, state: dict[str, Any], replication_key: str | None, made_for: MadeFor) -> None:
@@ -94,7 +95,7 @@ class Bookmark:
             made_for: The present conditions.
         """
         state.pop(_PROGRESS, None)
-        for name in (_KEY, _VALUE, "start_date", "filters", "sort", "version", "rows", "marks", _MADE_FOR):
+        for name in (_KEY, _VALUE, "start_date", "filters", "sort", "version", "rows", "marks", _MARKED_AT, _MADE_FOR):
             state.pop(name, None)
         if replication_key and self.value:
             # The SDK promotes this value, and only this, as soon as the stream is done.
@@ -103,6 +104,7 @@ class Bookmark:
         state[_MADE_FOR] = made_for.shape
         kept: dict[str, Any] = {"start_date": made_for.start_date, "sort": self.sort, "version": self.version}
         kept |= {"rows": self.rows, "marks": {name: _whole(value) for name, value in self.marks.items()}}
+        kept[_MARKED_AT] = self.value if self.marks else ""
         state |= {name: value for name, value in kept.items() if value}
 
 

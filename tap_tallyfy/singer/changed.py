@@ -91,7 +91,7 @@ class ChangedReading:
         """Note in a stream's bookmark what this sync has shown, once all its rows were sent."""
         if self.way == "full":
             found.value = max(found.value, self._reading.moment)
-        found.marks = asdict(replace(self._marks, bookmark=found.value, sort=self._order.sort))
+        found.marks = asdict(replace(self._marks, sort=self._order.sort))
 
     # The short way
 

@@ -46,7 +46,6 @@ class Marks:
         counter_at: The date of the newest counter-example.
         forms: For each kind of parent, the form that shows its children.
         tie: What the evidence was gathered with, or `""` where there is none.
-        bookmark: The bookmark that all this goes with.
         pages: How many pages the full lists have.
         sort: The order by change of the parents that the server was seen to honour, or None.
     """
@@ -58,20 +57,17 @@ class Marks:
     counter_at: float = 0
     forms: dict[str, Form] = field(default_factory=dict)
     tie: str = ""
-    bookmark: str = ""
     pages: int = 0
     sort: str | None = None
 
     @classmethod
     def of(cls, bookmarks: Iterable[Bookmark]) -> Marks:
-        """Return the least that several streams know; nothing if one knows nothing, or was set back by hand."""
+        """Return the least that several streams know; nothing if one knows nothing."""
         every = []
         for found in bookmarks:
             try:
                 every.append(msgspec.convert(found.marks, cls))
             except msgspec.ValidationError:
-                return cls()
-            if not found.value or every[-1].bookmark != found.value:
                 return cls()
         least = min(every, key=lambda marks: marks.mark)
         agreed = least.tie if all(each.forms == least.forms and each.tie == least.tie for each in every) else ""

@@ -187,7 +187,7 @@ class Reading:
         found, stream = share.bookmark, share.stream
         if self._changed:
             self._changed.note(found)
-        elif stream.has_bookmark:
+        elif stream.replication_key:
             found.value = max(found.value, self._list.moment)
         if stream.has_bookmark:
             self._session.progress.of(stream.name).bookmark = found.value
@@ -201,7 +201,7 @@ class Reading:
                 found.version = self.sync.version
                 for table in stream.tables:
                     self._session.write(ActivateVersionMessage(stream=table, version=found.version))
-        found.store(stream.stream_state, stream.replication_key if stream.has_bookmark else None, stream.made_for)
+        found.store(stream.stream_state, stream.replication_key, stream.made_for)
 
     def _report(self) -> None:
         parent = self._shares.get(self._parent)

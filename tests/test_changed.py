@@ -33,6 +33,8 @@ from tests.tap import TAP, run_tap
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sandbox.wire import Request
+
     Record = dict[str, Any]
 
 HOUR, DAY = 3600, 24 * 3600
@@ -69,6 +71,12 @@ def tasks_of(api: Api, run: str) -> list[str]:
     return [task.id for task in api.account.tasks_of(run)]
 
 
+def oldest(api: Api) -> list[str]:
+    """The processes that are under way and have tasks, in the order in which they began."""
+    runs = [run for run in api.runs.values() if run["status"] == "active" and tasks_of(api, run["id"])]
+    return [run["id"] for run in sorted(runs, key=lambda run: run["created_at"])]
+
+
 def assign(api: Api, task: str) -> None:
     api.account.edit("tasks", task, owners={"users": [MEMBERS[3]], "guests": [], "groups": [], "taskUrls": []})
 
@@ -97,7 +105,7 @@ def _dated(row: Record) -> Record:
 
 def way_of(sync: Sync) -> str:
     """The one line of the log that says which way a sync took."""
-    (line,) = (line for line in sync.lines if line.startswith(("Reading all of 'tasks'", "Reading 'tasks'")))
+    (line,) = (line for line in sync.lines if line.startswith(("Reading all of 'tasks'", "Read 'tasks'")))
     return line
 
 
@@ -224,9 +232,9 @@ def test_a_process_says_which_way_it_went_and_why() -> None:
         second = run_tap(sandbox, state=first.states[-1], **settings)
         assert second.code == 0, second.stderr
         assert 0 < len(second.records) < len(first.records) / 4
-        logged = [[line for line in each.stderr.splitlines() if "Reading " in line] for each in (first, second)]
+        logged = [[line for line in each.stderr.splitlines() if "'tasks'" in line] for each in (first, second)]
         assert "Reading all of 'tasks': no earlier sync has." in logged[0][-1]
-        assert re.search(r"Reading 'tasks' by the [12] 'runs' that changed: full readings have shown", logged[1][-1])
+        assert re.search(r"Read 'tasks' by the [12] 'runs' that changed: full readings have shown", logged[1][-1])
 
 
 @pytest.mark.parametrize(
@@ -352,25 +360,60 @@ def test_nothing_is_marked_as_deleted_by_a_short_reading() -> None:
 # Surprises
 
 
-def test_a_process_whose_tasks_are_404_is_passed_over_and_made_up_for() -> None:
-    """It was there when the processes were listed, and was deleted before its tasks were asked for."""
+def test_one_process_whose_tasks_are_404_is_passed_over_and_made_up_for() -> None:
     warehouse = ready()
     api = warehouse.api
-    runs = [run for run in sorted(api.runs) if tasks_of(api, run)]
-    for run in runs[-3:]:
-        api.account.edit("tasks", tasks_of(api, run)[0], deadline="2026-03-01T00:00:00.000Z")
+    first, *others = oldest(api)[:3]
+    for run in (first, *others):
+        assign(api, tasks_of(api, run)[0])
     api.advance(HOUR)
-    api.before_list = lambda request: (
-        api.delete(runs[-1]) if runs[-1] in request.path and runs[-1] in api.runs else None
-    )
-    listed = api.account.tasks_of
-    sync = warehouse.sync()
+    records = api.collections["runs"].records
+    run = records[first]
+
+    def hide(request: Request) -> None:
+        if first in request.path:
+            del records[first]
+
+    api.before_list, api.after_list = hide, lambda _: records.setdefault(first, run)
+    sync = warehouse.sync(page_size=6)
     assert (sync.way, sync.error) == ("changed", "")
-    del listed
+    assert [key[1] for key in wrong(warehouse)["tasks"]] == [tasks_of(api, first)[0]]
+    api.before_list = api.after_list = None
+    api.advance(DAY)
+    assert warehouse.sync().way == "full"
     assert not wrong(warehouse)
 
 
-@pytest.mark.parametrize("refusal", [{"forbidden": frozenset({"runs/tasks"})}, {"forbidden": frozenset({"runs"})}])
+def test_all_is_read_where_no_process_that_changed_shows_a_task() -> None:
+    warehouse = ready()
+    api = warehouse.api
+    runs = oldest(api)[:6]
+    for task in (task for run in runs for task in tasks_of(api, run)):
+        api.account.complete(task)
+        api.advance(1)
+    records = api.records("tasks")
+    done = next(run for run in runs if all(records[task]["status"] == "completed" for task in tasks_of(api, run)))
+    for _ in range(2):
+        api.advance(HOUR)
+        assert not warehouse.sync().error
+    assign(api, tasks_of(api, done)[0])
+    api.advance(HOUR)
+    api.behaviour.process_tasks_hide = "completed"
+    sync = warehouse.sync(page_size=6)  # not among those that were completed last
+    assert not wrong(warehouse)
+    assert (sync.way, sync.error) == ("full", "")
+    assert "none of the 'runs' that changed shows any 'tasks'" in way_of(sync)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"forbidden": frozenset({"runs/tasks"})},
+        {"forbidden": frozenset({"runs"})},
+        {"missing": frozenset({"runs/tasks"})},
+    ],
+    ids=str,
+)
 def test_what_is_refused_on_the_short_way_is_a_full_reading_and_no_failure(refusal: Record) -> None:
     warehouse = ready()
     assert warehouse.sync().way == "changed"
@@ -529,8 +572,7 @@ def test_on_every_server_a_full_reading_at_rest_holds_all(name: str) -> None:
         assert not [key for key in stale if changed_at.get(key, api.now()) < late]
     api.advance(2 * HOUR)
     assert not warehouse.sync(full_task_sync_hours=0).error
-    left = wrong(warehouse)
-    assert {key[1] for key in left.get("tasks", ())} <= api.keyless("tasks")
+    assert {key[1] for keys in wrong(warehouse).values() for key in keys} <= api.keyless("tasks")
     assert ways["changed"] or name not in SHORT
 
 

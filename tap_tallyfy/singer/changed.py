@@ -98,25 +98,27 @@ class ChangedReading:
     def _short(self) -> Iterator[Record]:
         marks, read = self._marks, set[Any]()
         changed = self._changed(marks.mark - self._lookback)
-        self._stream.logger.info(
-            "Reading '%s' by the %d '%s' that changed: full readings have shown that this is enough.",
-            self._stream.name,
-            len(changed),
-            self._of.name,
-        )
-        alone = ((None, child) for child in self._lists.alone())
+        alone, shown = ((None, child) for child in self._lists.alone()), not changed
         for parent, child in chain(alone, self._lists.of_parents(changed)):
-            date = self._date(child)
+            date, shown = self._date(child), shown or parent is not None
             if parent and max(date_of(parent) + self._lookback, self._now - HOLD) < date < self._settled:
                 self._give_up(date)
                 raise SurpriseError(f"one changed, and '{self._of.name}' did not show it")
             read.add(child["id"])
             yield child
+        if not shown:
+            raise SurpriseError(f"none of the '{self._of.name}' that changed shows any '{self._stream.name}'")
         late = (each for each in self._lists.newest() if marks.mark <= self._date(each) < self._settled)
         if any(each["id"] not in read for each in late):
             marks.tie, marks.tried_at = "", 0.0
             raise SurpriseError(f"one changed, and '{self._of.name}' did not show it")
         self._move_mark(self._now)
+        self._stream.logger.info(
+            "Read '%s' by the %d '%s' that changed: full readings have shown that this is enough.",
+            self._stream.name,
+            len(changed),
+            self._of.name,
+        )
 
     def _changed(self, since: float) -> list[tuple[Record, Form]]:
         """Return the parents that changed since a moment, each with the form in which its list is asked for."""

@@ -14,153 +14,20 @@ from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values, find_dotenv
-from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.singerlib import Catalog
 
+from tap_tallyfy.api.secrets import SECRET_SETTINGS
 from tap_tallyfy.dates import ConversionError, date_time, lies_in_the_future
-from tap_tallyfy.records.contract import CONTRACT
+from tap_tallyfy.records.contract import CONTRACT, SCHEMAS
 from tap_tallyfy.singer.list_stream import ListStream
 
-SECRETS: Final = ("access_token", "client_secret")
 _PREFIX: Final = "TAP_TALLYFY_"
 #: Settings that are IDs, which some write as numbers.
 _IDS: Final = ("org_id", "client_id")
 
-_COMMON: Final = th.PropertiesList(
-    th.Property(
-        "access_token",
-        th.StringType,
-        nullable=False,
-        secret=True,
-        title="Access token",
-        description="Personal or user token. The tap sees what its user sees.",
-    ),
-    th.Property(
-        "client_id",
-        th.StringType,
-        nullable=False,
-        title="Client ID",
-        description="Client ID of an application. Give it with `client_secret`, instead of `access_token`.",
-    ),
-    th.Property(
-        "client_secret",
-        th.StringType,
-        nullable=False,
-        secret=True,
-        title="Client secret",
-        description="Client secret of the application.",
-    ),
-    th.Property(
-        "token_url",
-        th.StringType,
-        nullable=False,
-        default="https://go.tallyfy.com/oauth/token",
-        title="Token URL",
-        description="URL where an application gets its token.",
-    ),
-    th.Property(
-        "org_id",
-        th.StringType,
-        required=True,
-        nullable=False,
-        title="Organization ID",
-        description="ID of the organization to read.",
-    ),
-    th.Property(
-        "api_url",
-        th.StringType,
-        nullable=False,
-        default="https://go.tallyfy.com/api",
-        title="API URL",
-        description="Base URL of the API.",
-    ),
-    th.Property(
-        "start_date",
-        th.DateTimeType,
-        nullable=False,
-        title="Start date",
-        description="Read only records last updated at or after this date-time, which is in UTC if it has no zone.",
-    ),
-    th.Property(
-        "lookback_seconds",
-        th.IntegerType(minimum=0, maximum=86_400),
-        nullable=False,
-        default=60,
-        title="Lookback",
-        description="Seconds before the bookmark at which a sync starts, because the API may show changes late.",
-    ),
-    th.Property(
-        "page_size",
-        th.IntegerType(minimum=1, maximum=100),
-        nullable=False,
-        default=100,
-        title="Page size",
-        description="Records to request per page, 1 to 100.",
-    ),
-    th.Property(
-        "request_timeout",
-        th.IntegerType(minimum=1, maximum=3600),
-        nullable=False,
-        default=60,
-        title="Request timeout",
-        description="Seconds to wait for an answer before retrying a request.",
-    ),
-    th.Property(
-        "user_agent",
-        th.StringType,
-        nullable=False,
-        title="User agent",
-        description="`User-Agent` header of all requests, `tap-tallyfy/<version>` by default.",
-    ),
-    th.Property(
-        "requests_per_minute",
-        th.IntegerType(minimum=1, maximum=1_000_000),
-        nullable=False,
-        title="Requests per minute",
-        description="Maximum number of requests a minute. Set it if other clients share the account's limit.",
-    ),
-    th.Property(
-        "concurrency",
-        th.IntegerType(minimum=1, maximum=64),
-        nullable=False,
-        default=8,
-        title="Concurrency",
-        description="Maximum number of pages to read in parallel.",
-    ),
-    th.Property(
-        "emit_activate_version_messages",
-        th.BooleanType,
-        nullable=False,
-        default=True,
-        title="Mark deleted rows",
-        description="Tell the target which rows are deleted; false where organizations share tables.",
-    ),
-    th.Property(
-        "trust_totals",
-        th.BooleanType,
-        nullable=False,
-        default=True,
-        title="Trust totals",
-        description="Fail if a list shows fewer rows than its total; false if totals count rows the token cannot see.",
-    ),
-    th.Property(
-        "full_task_sync_hours",
-        th.NumberType(minimum=0),
-        nullable=False,
-        default=24,
-        title="Full task sync",
-        description="Read all tasks after so many hours; in between, those of changed processes. 0: always all.",
-    ),
-    th.Property(
-        "report",
-        th.StringType,
-        nullable=False,
-        title="Report",
-        description="File to write a JSON summary of each sync to, whatever ends the sync.",
-    ),
-)
-
+#: The settings that concern no single list.
+_COMMON: Final[dict[str, Any]] = json.loads((SCHEMAS / "settings.json").read_text(encoding="utf-8"))
 #: The settings whose meaning the tap gives them; all others are query parameters as the contract describes them.
 _OWN: Final[Mapping[str, Mapping[str, Any]]] = {
     "archived": {
@@ -171,15 +38,30 @@ _OWN: Final[Mapping[str, Mapping[str, Any]]] = {
     }
 }
 _PAGING: Final = frozenset({"page", "per_page"})
+#: Values of `status` that an archived process no longer has, since archiving changes it (vendor docs).
+_ACTIVE_ONLY: Final = frozenset({"active", "complete"})
+#: Most names that one line of the log lists.
+_MOST_NAMES: Final = 20
+#: Kinds of settings whose text is converted, as a sentence calls them.
+_KINDS: Final = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "a JSON object",
+}
+#: The SDK takes the former for true; people write the latter for false.
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
+
+
+def refusal(*sentences: str) -> ConfigValidationError:
+    """Return the error that says each of these sentences to the user."""
+    return ConfigValidationError(" ".join(sentences), errors=list(sentences))
 
 
 def settings_schema(streams: Iterable[type[ListStream]]) -> dict[str, Any]:
-    """Return the JSON schema of the settings.
-
-    Args:
-        streams: The streams; each has an object of settings of its own, made from its query parameters.
-    """
-    schema: dict[str, Any] = {**_COMMON.to_dict(), "additionalProperties": False}
+    """Return the JSON schema of the settings; each stream has an object made from its query parameters."""
+    schema: dict[str, Any] = copy.deepcopy(_COMMON)
     for stream in streams:
         parameters = CONTRACT.query_parameters(stream.contract_key)
         if not parameters:
@@ -204,11 +86,9 @@ def _property(name: str, parameter: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def given(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that are given, trimmed, and IDs among them as text.
+    """Return the settings that are given, trimmed, and IDs as text.
 
-    Args:
-        config: The settings; null and blank text mean that a setting is not given, filters of lists included.
-        schema: The JSON schema of the settings.
+    Null and blank text mean that a setting, or a filter of a list, is not given.
     """
     found = {name: _trimmed(name, value) for name, value in config.items()}
     for name in _lists(schema):
@@ -239,12 +119,8 @@ def read_environment(
 ) -> dict[str, Any]:
     """Return the settings in `TAP_TALLYFY_*` variables; a blank variable is not set.
 
-    The SDK's own reader fails on blank variables and takes any text for false.
-
-    Args:
-        schema: The JSON schema of the settings, the SDK's own among them.
-        environment: The environment; the variables of a `.env` file are added to it, as the SDK would do.
-        logger: Where to warn of variables that have no effect.
+    The variables of a `.env` file are added to the environment, as the SDK would do. The SDK's own reader fails on
+    blank variables and takes any text for false.
 
     Raises:
         ConfigValidationError: If the value of a variable does not suit its setting.
@@ -253,7 +129,7 @@ def read_environment(
     variables = {name: text for name, text in environment.items() if name.startswith(_PREFIX) and text.strip()}
     settings = {f"{_PREFIX}{name}".upper(): name for name in schema["properties"]}
     if errors := [*_misplaced(schema, variables), *_unreadable(schema, variables, settings)]:
-        raise ConfigValidationError(" ".join(errors), errors=errors)
+        raise refusal(*errors)
     if unknown := sorted(variables.keys() - settings.keys() - {f"{_PREFIX}LOGLEVEL"}):
         more = [f"{len(unknown) - _MOST_NAMES} more"] if len(unknown) > _MOST_NAMES else []
         logger.warning(
@@ -275,8 +151,7 @@ def _read_dotenv(environment: MutableMapping[str, str], logger: Logger) -> None:
     try:
         found = {name: text for name, text in dotenv_values(path).items() if text}
     except UnicodeDecodeError:
-        sentence = f"The file '{path}' is not UTF-8 text; save it as UTF-8."
-        raise ConfigValidationError(sentence, errors=[sentence]) from None
+        raise refusal(f"The file '{path}' is not UTF-8 text; save it as UTF-8.") from None
     changed = (name for name, text in found.items() if environment.get(name, text) != text)
     if replaced := sorted(name for name in changed if name.startswith(_PREFIX)):
         logger.warning("'%s' replaces %s of the environment; set each in one place.", path, ", ".join(replaced))
@@ -302,20 +177,6 @@ def _unreadable(schema: Mapping[str, Any], variables: Mapping[str, str], setting
             _read(described, variables.get(variable))
         except (ValueError, TypeError, RecursionError):
             yield f"'{name}' in the environment must be {_KINDS[_kind(described)]}."
-
-
-#: Most names that one line of the log lists.
-_MOST_NAMES: Final = 20
-#: How the kinds of settings are called that are not read as they are.
-_KINDS: Final = {
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "object": "a JSON object",
-}
-#: The SDK takes the former for true; people write the latter for false.
-_TRUE: Final = frozenset({"true", "1", "yes", "on"})
-_FALSE: Final = frozenset({"false", "0", "no", "off"})
 
 
 def _kind(described: Mapping[str, Any]) -> str:
@@ -348,7 +209,7 @@ def _read(described: Mapping[str, Any], text: str | None) -> Any:  # noqa: ANN40
 
 @contextmanager
 def json_file(option: str, name: str) -> Iterator[None]:
-    """Name a file of the command line if it cannot be read, or turns out to hold no JSON object.
+    """Explain errors that come from reading a JSON object from a file.
 
     Args:
         option: The option that the file is given with, such as `--config`.
@@ -363,23 +224,14 @@ def json_file(option: str, name: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, RuntimeError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        sentence = f"The file given with {option}, '{name}', holds no JSON object: {reason}"
-        raise ConfigValidationError(sentence, errors=[sentence]) from error
+        raise refusal(f"The file given with {option}, '{name}', holds no JSON object: {reason}") from error
     except OSError as error:
-        sentence = f"The file given with {option}, '{name}', cannot be read: {error.strerror or 'it is not there'}."
-        raise ConfigValidationError(sentence, errors=[sentence]) from error
+        reason = error.strerror or "it is not there"
+        raise refusal(f"The file given with {option}, '{name}', cannot be read: {reason}.") from error
 
 
 def json_content(option: str, file: IO[str] | None) -> dict[str, Any] | None:
-    """Return the content of a file of the command line, or None where there is no file.
-
-    Args:
-        option: The option that the file is given with, such as `--state`.
-        file: The file, which may be a pipe.
-
-    Raises:
-        ConfigValidationError: If the file holds no JSON object.
-    """
+    """Return the JSON object in a file, which may be a pipe, or None where there is no file; see `json_file`."""
     if file is None:
         return None
     with json_file(option, file.name):
@@ -390,11 +242,7 @@ def json_content(option: str, file: IO[str] | None) -> dict[str, Any] | None:
 
 
 def catalog(option: str, file: IO[str] | None) -> Catalog | None:
-    """Return the catalog that a file of the command line holds, or None where there is no file.
-
-    Raises:
-        ConfigValidationError: If the file holds no catalog.
-    """
+    """Return the catalog in a file, or None where there is no file; see `json_file`."""
     content = json_content(option, file)
     if file is None or content is None:
         return None
@@ -404,19 +252,15 @@ def catalog(option: str, file: IO[str] | None) -> Catalog | None:
             dict.keys(entry["schema"]["properties"])
         return Catalog.from_dict(content)
     except (TypeError, LookupError, AttributeError, ValueError):
-        sentence = f"The file given with {option}, '{file.name}', holds no catalog; make one with --discover."
-        raise ConfigValidationError(sentence, errors=[sentence]) from None
+        raise refusal(
+            f"The file given with {option}, '{file.name}', holds no catalog; make one with --discover."
+        ) from None
 
 
 def errors_before_schema(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
-    """Yield an error for each setting that must not reach the check against the JSON schema.
-
-    Args:
-        config: The settings as given.
-        schema: The JSON schema of the settings.
-    """
+    """Yield an error for each setting that must not reach the check against the JSON schema."""
     # Its messages would show secrets.
-    for name in SECRETS:
+    for name in SECRET_SETTINGS:
         value = config.get(name)
         if value is not None and not isinstance(value, str):
             yield f"'{name}' must be a string."
@@ -441,18 +285,16 @@ def _missing_credentials(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> Iterator[str]:
-    """Yield an error for each wrong setting that is valid against the schema.
-
-    Args:
-        config: The settings.
-        streams: The streams.
-    """
+    """Yield an error for each wrong setting that is valid against the schema."""
     token = config.get("access_token", "")
     if token and (" " in token or not _fits_header(token)):
         yield "'access_token' must be one word of ASCII characters; copy it whole, and nothing else with it."
     if not _is_path_segment(config["org_id"]):
         yield "'org_id' must be the ID alone, as in the address of your organization."
-    yield from _odd_values(config)
+    if not math.isfinite(config["full_task_sync_hours"]):
+        yield "'full_task_sync_hours' must be a number of hours; 0 reads all tasks in each sync."
+    if (report := config.get("report")) and not Path(report).absolute().parent.is_dir():
+        yield "'report' names a file in a folder that does not exist; make the folder, or name another."
     for name in ("api_url", "token_url"):
         if not _is_http_url(config[name]):
             yield f"'{name}' must be an http(s) URL without a user name or a query, such as https://go.tallyfy.com/api."
@@ -464,15 +306,19 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
     except ConversionError:
         yield "'start_date' must be a date-time such as 2025-01-15T10:00:00Z, or a date such as 2025-01-15."
     for stream in streams:
-        settings: Mapping[str, Any] = config.get(stream.name, {})
-        status, archived = settings.get("status"), settings.get("archived")
-        loses_status = stream.archived is not None and any("status" in each for each in stream.archived.param_variants)
-        is_only_active = loses_status and archived == "only" and status in _ACTIVE_ONLY
-        if (status == "archived" and archived == "exclude") or is_only_active:
-            yield (
-                f"'{stream.name}.status' is '{status}' and '{stream.name}.archived' is '{archived}', but no record"
-                " is both; remove one of them."
-            )
+        yield from _contradictions(stream, config)
+
+
+def _contradictions(stream: type[ListStream], config: Mapping[str, Any]) -> Iterator[str]:
+    settings: Mapping[str, Any] = config.get(stream.name, {})
+    status, archived = settings.get("status"), settings.get("archived")
+    loses_status = stream.archived is not None and any("status" in each for each in stream.archived.param_variants)
+    is_only_active = loses_status and archived == "only" and status in _ACTIVE_ONLY
+    if (status == "archived" and archived == "exclude") or is_only_active:
+        yield (
+            f"'{stream.name}.status' is '{status}' and '{stream.name}.archived' is '{archived}', but no record"
+            " is both; remove one of them."
+        )
 
 
 def bare_state(state: dict[str, Any]) -> dict[str, Any]:
@@ -484,26 +330,11 @@ def bare_state(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def state_errors(state: Mapping[str, Any]) -> Iterator[str]:
-    """Yield an error if a state as a whole is none.
-
-    Args:
-        state: The state as given.
-    """
+    """Yield an error if a state as a whole is none."""
     bookmarks = state.get("bookmarks", {})
     is_state = isinstance(bookmarks, dict) and all(isinstance(each, dict) for each in bookmarks.values())
     if not is_state or "type" in state:
         yield "The file given with --state holds no state; give it the 'value' of a STATE message."
-
-
-#: Values of `status` that an archived process no longer has, since archiving changes it (vendor docs).
-_ACTIVE_ONLY: Final = frozenset({"active", "complete"})
-
-
-def _odd_values(config: Mapping[str, Any]) -> Iterator[str]:
-    if not math.isfinite(config["full_task_sync_hours"]):
-        yield "'full_task_sync_hours' must be a number of hours; 0 reads all tasks in each sync."
-    if (report := config.get("report")) and not Path(report).absolute().parent.is_dir():
-        yield "'report' names a file in a folder that does not exist; make the folder, or name another."
 
 
 def _fits_header(value: str) -> bool:

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import click
 from singer_sdk import Tap
-from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
+from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.plugin_base import PluginBase
 from singer_sdk.singerlib import Catalog
 from singer_sdk.singerlib.messages import StateMessage
@@ -290,4 +290,4 @@ def _stop_at_once(number: int, _frame: FrameType | None) -> None:
 
 def _refuse(errors: Iterable[str]) -> None:
     if found := list(errors):
-        raise ConfigValidationError(" ".join(found), errors=found)
+        raise settings.refusal(*found)

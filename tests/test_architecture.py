@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"command", "tap"},
     "tap": {"command", "settings", "streams", "singer", "api", "records", "reading", "dates"},
     "command": {"singer", "api", "reading"},
-    "settings": {"singer", "records", "dates"},
+    "settings": {"singer", "api", "records", "dates"},
     "streams": {"singer", "api", "reading", "records"},
     "singer": {"api", "reading", "records", "dates"},
     "api": {"reading", "records", "dates"},

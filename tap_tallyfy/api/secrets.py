@@ -19,7 +19,7 @@ MASK: Final = "***"
 #: Shorter ones are words such as "token", and hiding them would tear sentences.
 _SHORTEST: Final = 8
 #: The settings that are secrets.
-_SETTINGS: Final = ("access_token", "client_secret")
+SECRET_SETTINGS: Final = ("access_token", "client_secret")
 _MOST_SETS: Final = 16
 #: What every log record has; the rest came with `extra`.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({})))
@@ -37,7 +37,7 @@ class Secrets:
         self._lock = threading.Lock()
         self._values: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
-        for name in _SETTINGS:
+        for name in SECRET_SETTINGS:
             self.add(config.get(name))
         for address in getproxies().values():
             try:

@@ -24,9 +24,9 @@ _EXTRA_COLUMN: Final = {
 }
 
 _HERE = Path(__file__).parents[1]
-# In a wheel the folder lies inside the package, in a checkout beside it.
-_SCHEMAS = next(folder for folder in (_HERE / "schemas", _HERE.parent / "schemas") if folder.is_dir())
-_ROWS: Final[dict[str, JsonSchema]] = json.loads((_SCHEMAS / "rows.json").read_text(encoding="utf-8"))
+#: Where the JSON documents are: in a wheel inside the package, in a checkout beside it.
+SCHEMAS: Final = next(folder for folder in (_HERE / "schemas", _HERE.parent / "schemas") if folder.is_dir())
+_ROWS: Final[dict[str, JsonSchema]] = json.loads((SCHEMAS / "rows.json").read_text(encoding="utf-8"))
 
 #: Types of which a value that has them all may be anything.
 _ANY_JSON: Final = frozenset({"string", "number", "boolean", "object", "array"})
@@ -141,7 +141,7 @@ class Contract(OpenAPISchema[str]):
         return dict(data.get("items", data))
 
 
-CONTRACT: Final = Contract(_SCHEMAS / "openapi.json")
+CONTRACT: Final = Contract(SCHEMAS / "openapi.json")
 
 
 def _column(described: JsonSchema) -> JsonSchema:

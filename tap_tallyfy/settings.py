@@ -298,15 +298,19 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
     for name in ("api_url", "token_url"):
         if not _is_http_url(config[name]):
             yield f"'{name}' must be an http(s) URL without a user name or a query, such as https://go.tallyfy.com/api."
-    if (agent := config.get("user_agent")) is not None and not _fits_header(agent):
+    if not _fits_header(config.get("user_agent", "tap")):
         yield "'user_agent' must be a line of ASCII text."
+    yield from _wrong_start(config.get("start_date"))
+    for stream in streams:
+        yield from _contradictions(stream, config)
+
+
+def _wrong_start(start_date: str | None) -> Iterator[str]:
     try:
-        if lies_in_the_future(date_time(config.get("start_date"))):
+        if lies_in_the_future(date_time(start_date)):
             yield "'start_date' lies in the future, so that nothing would be read; set an earlier one."
     except ConversionError:
         yield "'start_date' must be a date-time such as 2025-01-15T10:00:00Z, or a date such as 2025-01-15."
-    for stream in streams:
-        yield from _contradictions(stream, config)
 
 
 def _contradictions(stream: type[ListStream], config: Mapping[str, Any]) -> Iterator[str]:

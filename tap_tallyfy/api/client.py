@@ -35,25 +35,14 @@ _Parsed = TypeVar("_Parsed")
 
 
 class Account(NamedTuple):
-    """Where a request is booked.
+    """Where a request is booked."""
 
-    Attributes:
-        stream: The stream whose list it is for.
-        endpoint: The path of that list, as the contract writes it.
-    """
-
-    stream: str
-    endpoint: str
+    stream: str  #: The stream whose list it is for.
+    endpoint: str  #: The path of that list, as the contract writes it.
 
 
 class Client:
-    """What all streams of a tap share: connections, a signature, and a rate limiter. Safe to use from several threads.
-
-    Attributes:
-        has_answered: Whether the API has let this token read any list.
-        limiter: The one limiter of the process.
-        secrets: Those of the settings, and tokens that were fetched.
-    """
+    """Connections, a signature and a rate limiter for all streams of a tap; safe to use from several threads."""
 
     def __init__(
         self,
@@ -71,9 +60,9 @@ class Client:
             secrets: Learns of tokens that are fetched; by default those of the settings.
             sleep: Waits some seconds before a request is sent again; tests give their own.
         """
-        self.has_answered = False
-        self.limiter = RateLimiter(config.get("requests_per_minute"), log=log)
-        self.secrets = secrets or Secrets(config)
+        self.has_answered = False  #: Whether the API has let this token read any list.
+        self.limiter = RateLimiter(config.get("requests_per_minute"), log=log)  #: The one limiter of the process.
+        self.secrets = secrets or Secrets(config)  #: Those of the settings, and tokens that were fetched.
         self._host = urlsplit(config["api_url"]).netloc
         self._log = log
         self._retry = Retry()

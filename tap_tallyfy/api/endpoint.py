@@ -24,38 +24,23 @@ _FAILED: Final = frozenset({"error", "fail", "failed", "failure"})
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """One list endpoint.
+    """One list endpoint."""
 
-    Attributes:
-        name: The stream whose list it is, for sentences and metrics.
-        path: Its path as the contract writes it, for metrics.
-        url: Where it is, without a query.
-        headers: Sent with every request, but for the signature.
-        params: Sent with every request: fixed parameters, the user's filters and related data.
-        sort: The user's own order, or None.
-        sort_parameter: The query parameter that sorts.
-        unpaginated: Parameters that ask for the list in one response; empty where nothing does.
-        parse: Makes a record of a row as parsed from JSON.
-        key: The field without which no target can store a record.
-        trust_totals: Whether a list that announces records has to show some; see the setting of that name.
-        is_single: Whether it answers with one object, and knows no pages.
-        inspect: Takes the rows of each page as the API sent them.
-        note_repaired: Called for each page in which a character was broken, and is U+FFFD now.
-    """
-
-    name: str
-    path: str
-    url: str
-    headers: Mapping[str, str]
-    params: Mapping[str, Any]
-    sort: str | None
-    sort_parameter: str
-    unpaginated: Mapping[str, str]
-    parse: Callable[[Record], Record]
-    key: str
-    trust_totals: bool = True
-    is_single: bool = False
+    name: str  #: The stream whose list it is, for sentences and metrics.
+    path: str  #: Its path as the contract writes it, for metrics.
+    url: str  #: Where it is, without a query.
+    headers: Mapping[str, str]  #: Sent with every request, but for the signature.
+    params: Mapping[str, Any]  #: Sent with every request: fixed parameters, the user's filters and related data.
+    sort: str | None  #: The user's own order, or None.
+    sort_parameter: str  #: The query parameter that sorts.
+    unpaginated: Mapping[str, str]  #: Parameters that ask for the list in one response; empty where nothing does.
+    parse: Callable[[Record], Record]  #: Makes a record of a row as parsed from JSON.
+    key: str  #: The field without which no target can store a record.
+    trust_totals: bool = True  #: Whether a list that announces records has to show some; see the setting of that name.
+    is_single: bool = False  #: Whether it answers with one object, and knows no pages.
+    #: Takes the rows of each page as the API sent them.
     inspect: Callable[[Sequence[Record]], None] = field(default=lambda _: None)
+    #: Called for each page in which a character was broken, and is U+FFFD now.
     note_repaired: Callable[[], None] = field(default=lambda: None)
 
     @property

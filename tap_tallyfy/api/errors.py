@@ -26,15 +26,11 @@ _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, H
 
 
 class APIError(FatalAPIError):
-    """The API did not give what was asked for, and no further try is made.
-
-    Attributes:
-        status: The status of the response, or None where none came.
-    """
+    """The API did not give what was asked for, and no further try is made."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
-        self.status = status
+        self.status = status  #: The status of the response, or None where none came.
 
 
 class LoginError(APIError):
@@ -54,15 +50,11 @@ class ListUnsupportedError(APIError):
 
 
 class FilterRefusedError(APIError):
-    """The API refuses a query parameter.
-
-    Attributes:
-        fields: The parameters that it names; empty where it names none.
-    """
+    """The API refuses a query parameter."""
 
     def __init__(self, message: str, status: int | None = None, fields: Iterable[str] = ()) -> None:
         super().__init__(message, status)
-        self.fields = frozenset(fields)
+        self.fields = frozenset(fields)  #: The parameters that it names; empty where it names none.
 
 
 class ListFailedError(APIError):
@@ -74,17 +66,12 @@ class ResponseTooLargeError(ListFailedError):
 
 
 class PassingError(RetriableAPIError):
-    """A request failed, and another try may help.
-
-    Attributes:
-        status: The status of the response, or None where none came.
-        retry_after: Seconds the server asks to wait, or None where it does not.
-    """
+    """A request failed, and another try may help."""
 
     def __init__(self, message: str, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.status = status
-        self.retry_after = retry_after
+        self.status = status  #: The status of the response, or None where none came.
+        self.retry_after = retry_after  #: Seconds the server asks to wait, or None where it does not.
 
 
 class ConnectionFailedError(PassingError):

@@ -38,20 +38,14 @@ def is_completed(record: Record) -> bool:
 
 @dataclass(frozen=True)
 class Listing:
-    """What singles out one list of an endpoint.
+    """What singles out one list of an endpoint."""
 
-    Attributes:
-        name: What counts of it are kept under.
-        param_variants: Query parameters, in the variants that different servers understand, best first.
-        archived: Whether it holds archived records, and only those.
-        fields: What its records are, where they do not say so.
-        matches: Tells records of this list: a variant that shows others is not understood.
-    """
-
-    name: str = "default"
+    name: str = "default"  #: What counts of it are kept under.
+    #: Query parameters, in the variants that different servers understand, best first.
     param_variants: Sequence[Mapping[str, str]] = ({},)
-    archived: bool = False
-    fields: Mapping[str, str] = field(default_factory=dict)
+    archived: bool = False  #: Whether it holds archived records, and only those.
+    fields: Mapping[str, str] = field(default_factory=dict)  #: What its records are, where they do not say so.
+    #: Tells records of this list: a variant that shows others is not understood.
     matches: Callable[[Record], bool] = lambda _: True
 
 

@@ -67,21 +67,13 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the server has shown of its limit.
+    """What the server has shown of its limit."""
 
-    Attributes:
-        requests: Requests per window, or None while it has shown no limit.
-        seconds: The window's length.
-        proven: Requests per window that went well; `requests` may be a little more, as a try.
-        quiet_since: When it last said something new.
-        step: The share by which to try more.
-    """
-
-    requests: int | None = None
-    seconds: float = 0.0
-    proven: int = 0
-    quiet_since: float = 0.0
-    step: float = _SMALLEST_STEP
+    requests: int | None = None  #: Requests per window, or None while it has shown no limit.
+    seconds: float = 0.0  #: The window's length.
+    proven: int = 0  #: Requests per window that went well; `requests` may be a little more, as a try.
+    quiet_since: float = 0.0  #: When it last said something new.
+    step: float = _SMALLEST_STEP  #: The share by which to try more.
 
 
 # LIVE: five public figures for the limit differ. Once an account has shown its own, `Limit` can be that figure.
@@ -161,12 +153,7 @@ class Limit:
 
 
 class RateLimiter:
-    """One limiter for all threads.
-
-    Attributes:
-        requests: Requests sent so far, rejected and failed ones included.
-        rejections: Requests answered with 429 so far.
-    """
+    """One limiter for all threads."""
 
     def __init__(
         self,
@@ -185,8 +172,8 @@ class RateLimiter:
             log: Where to say that requests wait.
         """
         self._limit = Limit()
-        self.requests = 0
-        self.rejections = 0
+        self.requests = 0  #: Requests sent so far, rejected and failed ones included.
+        self.rejections = 0  #: Requests answered with 429 so far.
         self._cap = Cap(requests_per_minute)
         self._clock = clock
         self._changed = threading.Condition()

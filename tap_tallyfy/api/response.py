@@ -8,20 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response, read to its end.
+    """A response, read to its end."""
 
-    Attributes:
-        status: Its status code.
-        headers: Its headers, by name in any case.
-        body: Its body, unpacked.
-        path: The path of the URL that was asked; the query may hold what the user searches for.
-        authorization: The `Authorization` header that was sent, or `""`.
-        seconds: Seconds from sending the request until the headers had come.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    path: str
-    authorization: str = ""
-    seconds: float = 0.0
+    status: int  #: Its status code.
+    headers: Mapping[str, str]  #: Its headers, by name in any case.
+    body: bytes  #: Its body, unpacked.
+    path: str  #: The path of the URL that was asked; the query may hold what the user searches for.
+    authorization: str = ""  #: The `Authorization` header that was sent, or `""`.
+    seconds: float = 0.0  #: Seconds from sending the request until the headers had come.

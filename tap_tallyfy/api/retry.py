@@ -21,15 +21,10 @@ _SECONDS: Final = re.compile(r"\d+(\.\d*)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often to try, and how long to wait in between: twice as long each time, and up to a second more by chance.
+    """How often to try, and how long to wait in between: twice as long each time, and up to a second more by chance."""
 
-    Attributes:
-        tries: How often a request is sent in all.
-        first_wait: Seconds before the second time.
-    """
-
-    tries: int = 6
-    first_wait: float = 0.5
+    tries: int = 6  #: How often a request is sent in all.
+    first_wait: float = 0.5  #: Seconds before the second time.
 
     def waits(self) -> Iterator[float]:
         """Yield the seconds before the second try, the third, and so on, until no try is left."""

@@ -16,9 +16,6 @@ class SortEvidence:
     Pages that happen to fall by the last change prove nothing on a server that sorts by creation. So two things are
     asked for: an order that creation cannot explain, and a list that begins at its other end when the opposite order is
     asked for. What an earlier sync has shown counts for one of them.
-
-    Attributes:
-        proven: Whether this sync or an earlier one has shown both.
     """
 
     def __init__(self, *, proven: bool = False, of_creation: bool = False) -> None:
@@ -28,7 +25,7 @@ class SortEvidence:
             proven: Whether an earlier sync has shown both.
             of_creation: Whether records never change, so that the order of creation is the one that is wanted.
         """
-        self.proven = proven
+        self.proven = proven  #: Whether this sync or an earlier one has shown both.
         self._newest_first_excluded = of_creation
         self._oldest_first_excluded = of_creation
 

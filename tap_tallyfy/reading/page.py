@@ -16,20 +16,13 @@ _WHOLE_NUMBER: Final = re.compile(r"(\d{1,15})(\.0*)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A page to ask for.
+    """A page to ask for."""
 
-    Attributes:
-        page: Its number, from 1.
-        size: Rows a page.
-        sort: The order to ask for, or None for the server's own.
-        unpaginated: Ask for the whole list in one response instead.
-        parameters: The query parameters that single out the list, in the variant the server understands.
-    """
-
-    page: int
-    size: int
-    sort: str | None = None
-    unpaginated: bool = False
+    page: int  #: Its number, from 1.
+    size: int  #: Rows a page.
+    sort: str | None = None  #: The order to ask for, or None for the server's own.
+    unpaginated: bool = False  #: Ask for the whole list in one response instead.
+    #: The query parameters that single out the list, in the variant the server understands.
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -45,19 +38,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Pagination:
-    """Where the server says a page stands in its list (`meta.pagination`).
+    """Where the server says a page stands in its list (`meta.pagination`)."""
 
-    Attributes:
-        total: Rows in the list, or None where the server does not say.
-        per_page: Rows a page as the server counts them, or None where it does not say.
-        total_pages: Pages in the list, or None; some servers compute it from another page size than they use.
-        next_link: Whether there is a link to a next page. Only that there is one is used, never the link.
-    """
-
-    total: int | None = None
-    per_page: int | None = None
+    total: int | None = None  #: Rows in the list, or None where the server does not say.
+    per_page: int | None = None  #: Rows a page as the server counts them, or None where it does not say.
+    #: Pages in the list, or None; some servers compute it from another page size than they use.
     total_pages: int | None = None
-    next_link: bool = False
+    next_link: bool = False  #: Whether there is a link to a next page. Only that there is one is used, never the link.
 
     @classmethod
     def read(cls, meta: object) -> Pagination:
@@ -89,24 +76,16 @@ def _whole_number(value: object) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page as it was received: rows of one moment.
+    """A page as it was received: rows of one moment."""
 
-    Attributes:
-        window: What was asked for.
-        records: The rows that have a key, normalised, in the order received.
-        pagination: Where the server says the page stands.
-        server_time: The server's clock, in seconds since the epoch, when it can at the earliest have read the list, or
-            None where it does not say.
-        keyless: How many rows of the page have no key and were left out of `records`.
-        trusts_totals: Whether what the server counts has a say in how the list is read.
-    """
-
-    window: Window
-    records: Sequence[Record]
-    pagination: Pagination = Pagination()
+    window: Window  #: What was asked for.
+    records: Sequence[Record]  #: The rows that have a key, normalised, in the order received.
+    pagination: Pagination = Pagination()  #: Where the server says the page stands.
+    #: The server's clock, in seconds since the epoch, when it can at the earliest have read the list, or None where it
+    #: does not say.
     server_time: float | None = None
-    keyless: int = 0
-    trusts_totals: bool = True
+    keyless: int = 0  #: How many rows of the page have no key and were left out of `records`.
+    trusts_totals: bool = True  #: Whether what the server counts has a say in how the list is read.
 
     @property
     def count(self) -> int:
@@ -166,15 +145,11 @@ class UnreadableError(Exception):
 
 
 class UnreadListError(Exception):
-    """A list was not read completely in any way; the text says what to do.
-
-    Attributes:
-        reasons: Why each way did not work.
-    """
+    """A list was not read completely in any way; the text says what to do."""
 
     def __init__(self, sentence: str, reasons: Sequence[str]) -> None:
         super().__init__(sentence)
-        self.reasons = tuple(reasons)
+        self.reasons = tuple(reasons)  #: Why each way did not work.
 
 
 class Source(Protocol):

@@ -38,15 +38,10 @@ _DOUBTFUL: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order to ask a list for, newest first.
+    """An order to ask a list for, newest first."""
 
-    Attributes:
-        sort: The value of the API's sort parameter.
-        field: The date-time that records in this order fall by.
-    """
-
-    sort: str
-    field: str
+    sort: str  #: The value of the API's sort parameter.
+    field: str  #: The date-time that records in this order fall by.
 
     def key(self, record: Record) -> float:
         """Return the second that a record sorts by, since the epoch, or `BOTTOM`."""
@@ -55,21 +50,13 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class _Next:
-    """Where the next page should begin.
+    """Where the next page should begin."""
 
-    Attributes:
-        position: Where the last page that joined ended, in the list of its moment.
-        overlap: Rows before it that the next page has to show again: the last tie, and one above it.
-        back: How many more than that, after pages that did not join.
-        total: Rows in the list by the last page that joined; a hint at how far to step back.
-        window: The last page that joined.
-    """
-
-    position: int
-    overlap: int = 0
-    back: int = 0
-    total: int = 0
-    window: Window | None = None
+    position: int  #: Where the last page that joined ended, in the list of its moment.
+    overlap: int = 0  #: Rows before it that the next page has to show again: the last tie, and one above it.
+    back: int = 0  #: How many more than that, after pages that did not join.
+    total: int = 0  #: Rows in the list by the last page that joined; a hint at how far to step back.
+    window: Window | None = None  #: The last page that joined.
 
     @property
     def tie_begins(self) -> int:
@@ -79,34 +66,22 @@ class _Next:
 
 @dataclass(frozen=True, slots=True)
 class _ShortPage:
-    """A short page: the end of the list, or a page of another size than was asked for.
+    """A short page: the end of the list, or a page of another size than was asked for."""
 
-    Attributes:
-        size: The size asked for.
-        is_last: Whether it shows the end if it was made of that size.
-    """
-
-    size: int
-    is_last: bool
+    size: int  #: The size asked for.
+    is_last: bool  #: Whether it shows the end if it was made of that size.
 
 
 class ListPaginator:
-    """One part of a list, read from its top down.
-
-    Attributes:
-        high: The key of its first record, or None before its first page.
-        low: How far down it has been read.
-        ended: Whether it has been read to the end of the list.
-        size: Rows a page, as far as the server was seen to send them.
-        total: The smallest length of the list that a page which joined has announced, or None.
-    """
+    """One part of a list, read from its top down."""
 
     def __init__(self, order: Order, size: int, position: int = 0) -> None:
         """Prepare to read from a position on, counted from 0."""
-        self.high: float | None = None
-        self.low: float = TOP
-        self.ended = False
-        self.size = size
+        self.high: float | None = None  #: The key of its first record, or None before its first page.
+        self.low: float = TOP  #: How far down it has been read.
+        self.ended = False  #: Whether it has been read to the end of the list.
+        self.size = size  #: Rows a page, as far as the server was seen to send them.
+        #: The smallest length of the list that a page which joined has announced, or None.
         self.total: int | None = None
         self._order = order
         self._next = _Next(position)

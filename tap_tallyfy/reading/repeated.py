@@ -21,21 +21,13 @@ _MOST: Final = 4
 
 
 class Reading(NamedTuple):
-    """Some pages, as they were read one after the other.
+    """Some pages, as they were read one after the other."""
 
-    Attributes:
-        ids: The records they showed.
-        totals: The lengths that the API said the list had.
-        repeats: Whether a record was shown twice.
-        end: The position behind the last of these records.
-        of_one_moment: Whether one page showed all of it.
-    """
-
-    ids: set[Any]
-    totals: set[int | None]
-    repeats: bool
-    end: int
-    of_one_moment: bool
+    ids: set[Any]  #: The records they showed.
+    totals: set[int | None]  #: The lengths that the API said the list had.
+    repeats: bool  #: Whether a record was shown twice.
+    end: int  #: The position behind the last of these records.
+    of_one_moment: bool  #: Whether one page showed all of it.
 
     def agrees_with(self, other: Reading | None) -> bool:
         """Return whether two readings show the same list at rest.

@@ -16,17 +16,11 @@ _HEX: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class ListCount(NamedTuple):
-    """What a list has shown.
+    """What a list has shown."""
 
-    Attributes:
-        rows: Its records, each once.
-        keyless: Its rows without a key; exact unless the list changed while it was read.
-        announced: The smallest length that the API said it had, or None.
-    """
-
-    rows: int
-    keyless: int
-    announced: int | None
+    rows: int  #: Its records, each once.
+    keyless: int  #: Its rows without a key; exact unless the list changed while it was read.
+    announced: int | None  #: The smallest length that the API said it had, or None.
 
     @property
     def fell_short(self) -> bool:
@@ -38,12 +32,6 @@ class Seen:
     """What has been read in this sync: which records, and whether they changed since.
 
     A record is one 128-bit number here, which keeps a set of 200,000 under 20 MB.
-
-    Attributes:
-        clock: The server's clock at the first page of the sync, in seconds since the epoch; None before that, and where
-            the server does not say.
-        lists: What the lists before the present one have shown.
-        newest: The newest change that the sync's first page can have shown, as far as records tell; `BOTTOM` before it.
     """
 
     def __init__(self, key: str = "id", *, bookmark: float = BOTTOM, lookback: int = 0) -> None:
@@ -54,9 +42,12 @@ class Seen:
             bookmark: The second that all earlier changes are known from, or `BOTTOM`.
             lookback: Seconds by which a response may be behind the server's clock.
         """
+        #: The server's clock at the first page of the sync, in seconds since the epoch; None before that, and where the
+        #: server does not say.
         self.clock: float | None = None
+        #: The newest change that the sync's first page can have shown, as far as records tell; `BOTTOM` before it.
         self.newest = bookmark
-        self.lists: list[ListCount] = []
+        self.lists: list[ListCount] = []  #: What the lists before the present one have shown.
         self._key = key
         self._lookback = lookback
         self._has_begun = False

@@ -38,57 +38,35 @@ _MANY_KEYLESS: Final = 20
 
 
 class _Descent(NamedTuple):
-    """How far a list was read by its keys.
+    """How far a list was read by its keys."""
 
-    Attributes:
-        pages: How many pages that took.
-        newest: The highest key that began a page.
-        low: The key down to which all has been read.
-        rows: Rows of the list, or None unless it was read to its end.
-        total: The smallest length that a page which joined has announced, or None.
-    """
-
-    pages: int
-    newest: float
-    low: float
-    rows: int | None
-    total: int | None
+    pages: int  #: How many pages that took.
+    newest: float  #: The highest key that began a page.
+    low: float  #: The key down to which all has been read.
+    rows: int | None  #: Rows of the list, or None unless it was read to its end.
+    total: int | None  #: The smallest length that a page which joined has announced, or None.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """One walk through one list.
-
-    Attributes:
-        source: Where pages come from.
-        seen: What this sync has read so far.
-        name: What it reads, in words of the user.
-        size: Rows to ask for a page.
-        floor: The second before which all changes are known, or `BOTTOM` to read everything.
-        by_change: Orders by the last change, best first, each with what is known of it.
-        by_creation: Orders by a date that never changes, best first.
-        prefer_unpaginated: Ask for the list in one response first.
-        concurrency: Most requests to have under way at once.
-        trust_totals: Whether a list that shows fewer rows than the server counts has not been read.
-        log: Where to say what is unusual.
-    """
+    """One walk through one list."""
 
     #: What reads a part of it.
     paginator_type: ClassVar[type[ListPaginator]] = ListPaginator
     #: What limits and checks the pages of one way to read it.
     source_type: ClassVar[type[MeteredSource]] = MeteredSource
 
-    source: Source
-    seen: Seen
-    name: str
-    size: int
-    floor: float
-    by_change: Mapping[Order, SortEvidence]
-    by_creation: Sequence[Order]
-    prefer_unpaginated: bool
-    concurrency: int
-    trust_totals: bool = True
-    log: logging.Logger
+    source: Source  #: Where pages come from.
+    seen: Seen  #: What this sync has read so far.
+    name: str  #: What it reads, in words of the user.
+    size: int  #: Rows to ask for a page.
+    floor: float  #: The second before which all changes are known, or `BOTTOM` to read everything.
+    by_change: Mapping[Order, SortEvidence]  #: Orders by the last change, best first, each with what is known of it.
+    by_creation: Sequence[Order]  #: Orders by a date that never changes, best first.
+    prefer_unpaginated: bool  #: Ask for the list in one response first.
+    concurrency: int  #: Most requests to have under way at once.
+    trust_totals: bool = True  #: Whether a list that shows fewer rows than the server counts has not been read.
+    log: logging.Logger  #: Where to say what is unusual.
 
     def __iter__(self) -> Iterator[Record]:
         """Yield every record of the list that is new to this sync, or changed since it was yielded.

@@ -17,15 +17,11 @@ _REPLACEMENT: Final = "\ufffd"
 
 
 class Body(NamedTuple):
-    """The JSON of a response.
+    """The JSON of a response."""
 
-    Attributes:
-        value: Any JSON: numbers with a point are decimals, and those that no number can hold are texts of their digits.
-        repaired: Whether U+FFFD stands for something that was no character, or for NUL in a key.
-    """
-
+    #: Any JSON: numbers with a point are decimals, and those that no number can hold are texts of their digits.
     value: Any
-    repaired: bool
+    repaired: bool  #: Whether U+FFFD stands for something that was no character, or for NUL in a key.
 
 
 def loads(body: bytes) -> Body:

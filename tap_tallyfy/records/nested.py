@@ -17,15 +17,10 @@ from tap_tallyfy.records.shapes import Record, as_list, inside, json_type
 
 
 class Misfit(NamedTuple):
-    """A nested list that cannot be read.
+    """A nested list that cannot be read."""
 
-    Attributes:
-        field: Where it is, such as `steps` or `steps.captures`.
-        sent: The JSON type that came in its place, or "absent".
-    """
-
-    field: str
-    sent: str
+    field: str  #: Where it is, such as `steps` or `steps.captures`.
+    sent: str  #: The JSON type that came in its place, or "absent".
 
 
 def nested_value(record: Record, name: str) -> object:

@@ -31,16 +31,12 @@ _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 class ShortenedError(ConversionError):
-    """A value of which only a part could be converted.
-
-    Attributes:
-        value: The part, which the column gets.
-        lost: Whether an item of an array was left out; an object of which the ID is left counts as converted.
-    """
+    """A value of which only a part could be converted."""
 
     def __init__(self, value: object, *, lost: bool) -> None:
         super().__init__()
-        self.value = value
+        self.value = value  #: The part, which the column gets.
+        #: Whether an item of an array was left out; an object of which the ID is left counts as converted.
         self.lost = lost
 
 

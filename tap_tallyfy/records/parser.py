@@ -19,12 +19,6 @@ class RecordParser:
     A record has the columns of the contract that the API sent, related data among them, whatever is selected. It has
     `_extra` too (but for kinds with an allow-list): an object with the fields that are not
     described, and with the values, as sent, that their column cannot hold or holds a part of; else None.
-
-    Attributes:
-        unknown: The fields met so far that the contract does not describe.
-        misfits: The fields met so far with a value that did not fit, with the JSON type it came as. An array of objects
-            that gives their IDs is none.
-        repaired: Whether a text or a name came broken; see `body.loads`, whose caller sets it.
     """
 
     def __init__(self, kind: str, *, wrapped: Iterable[str] = ()) -> None:
@@ -34,9 +28,11 @@ class RecordParser:
             kind: Its key in the contract.
             wrapped: Fields that may arrive as `{"data": ...}`, besides related data.
         """
-        self.unknown: set[str] = set()
+        self.unknown: set[str] = set()  #: The fields met so far that the contract does not describe.
+        #: The fields met so far with a value that did not fit, with the JSON type it came as. An array of objects that
+        #: gives their IDs is none.
         self.misfits: dict[str, str] = {}
-        self.repaired = False
+        self.repaired = False  #: Whether a text or a name came broken; see `body.loads`, whose caller sets it.
         self._kind = kind
         self._keeps_extra = CONTRACT.keeps_extra(kind)
         self._second_names = CONTRACT.second_names(kind)

@@ -55,13 +55,9 @@ class StreamsOfList(Protocol):
 
 
 class TallyfyStream(Stream):
-    """A stream that is made from a list of the API, alone or together with others.
+    """A stream that is made from a list of the API, alone or together with others."""
 
-    Attributes:
-        shared: The list, and all streams that are made from it.
-    """
-
-    shared: StreamsOfList
+    shared: StreamsOfList  #: The list, and all streams that are made from it.
     # `RecordParser` has made every record valid already.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     name: str = ""

@@ -22,17 +22,11 @@ _KEY, _VALUE, _MADE_FOR, _MARKED_AT = "replication_key", "replication_key_value"
 
 @dataclass(frozen=True)
 class MadeFor:
-    """The conditions of a bookmark: under any others it would skip records.
+    """The conditions of a bookmark: under any others it would skip records."""
 
-    Attributes:
-        settings: The organization and the filters, as a hash.
-        shape: The primary key and the schema that the tap declares, as a hash.
-        start_date: The second of `start_date`, or `""` where there is none.
-    """
-
-    settings: str
-    shape: str
-    start_date: str = ""
+    settings: str  #: The organization and the filters, as a hash.
+    shape: str  #: The primary key and the schema that the tap declares, as a hash.
+    start_date: str = ""  #: The second of `start_date`, or `""` where there is none.
 
 
 def fingerprint(value: object) -> str:
@@ -42,23 +36,15 @@ def fingerprint(value: object) -> str:
 
 @dataclass
 class Bookmark:
-    """A stream's notes of earlier syncs.
+    """A stream's notes of earlier syncs."""
 
-    Attributes:
-        value: The date-time up to which all changes have been read, or `""`.
-        sort: The order by change that the server was seen to honour, or None.
-        version: The version that the target was told last to be the one of all rows, or None.
-        rows: For each organization and list the tally of the last complete reading; see `deletions`.
-        marks: What `changed` notes; void with any other value.
-        void: Why the value must not be used, or `""`.
-    """
-
-    value: str = ""
-    sort: str | None = None
-    version: int | None = None
+    value: str = ""  #: The date-time up to which all changes have been read, or `""`.
+    sort: str | None = None  #: The order by change that the server was seen to honour, or None.
+    version: int | None = None  #: The version that the target was told last to be the one of all rows, or None.
+    #: For each organization and list the tally of the last complete reading; see `deletions`.
     rows: dict[str, Any] = field(default_factory=dict)
-    marks: dict[str, Any] = field(default_factory=dict)
-    void: str = ""
+    marks: dict[str, Any] = field(default_factory=dict)  #: What `changed` notes; void with any other value.
+    void: str = ""  #: Why the value must not be used, or `""`.
 
     @classmethod
     def load(cls, state: dict[str, Any], replication_key: str | None, made_for: MadeFor) -> Bookmark:

@@ -11,13 +11,7 @@ from tap_tallyfy.records.shapes import Record
 
 
 class Columns:
-    """Projects records on the columns that a catalog selects.
-
-    Attributes:
-        keeps_extra: Whether `_extra` is selected.
-        as_floats: Whether numbers with a point become floats, which the expressions of stream maps need.
-        homeless: Fields met so far that the catalog does not know, and that go nowhere since `_extra` is not selected.
-    """
+    """Projects records on the columns that a catalog selects."""
 
     def __init__(
         self,
@@ -37,6 +31,7 @@ class Columns:
             flattened: The schemas of the objects that the SDK makes columns of; empty where it flattens nothing.
             as_floats: Whether numbers with a point become floats, which the expressions of stream maps need.
         """
+        #: Fields met so far that the catalog does not know, and that go nowhere since `_extra` is not selected.
         self.homeless: set[str] = set()
         self._blank = dict.fromkeys(selected)
         if org_id is not None:
@@ -44,7 +39,8 @@ class Columns:
         self._flattened = flattened
         self._known = frozenset(selected).difference({EXTRA})
         self._deselected = frozenset(deselected)
-        self.keeps_extra = EXTRA in self._blank
+        self.keeps_extra = EXTRA in self._blank  #: Whether `_extra` is selected.
+        #: Whether numbers with a point become floats, which the expressions of stream maps need.
         self.as_floats = as_floats
 
     def __call__(self, record: Record) -> Record:

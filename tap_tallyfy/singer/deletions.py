@@ -55,9 +55,6 @@ class Tally:
     """Counts the records of one list, and holds them against those of an earlier reading.
 
     The sketch is the smallest hashes of their IDs: a sample that is the same for the same records, in any order.
-
-    Attributes:
-        rows: Records so far.
     """
 
     def __init__(self, known: object) -> None:
@@ -68,7 +65,7 @@ class Tally:
         """
         known = known if isinstance(known, dict) else {}
         most, sketch = known.get("most"), known.get("ids")
-        self.rows = 0
+        self.rows = 0  #: Records so far.
         self._most: int = most if type(most) is int else 0
         self._known = _unpacked(sketch) if isinstance(sketch, str) else frozenset()
         self._met: set[int] = set()

@@ -34,14 +34,7 @@ NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class ListReading:
-    """One reading of a stream's lists.
-
-    Attributes:
-        stream: The stream.
-        endpoint: Where its lists are.
-        misfits: Lists inside of records that came as something else.
-        tallies: Counts the records of each list, by its name.
-    """
+    """One reading of a stream's lists."""
 
     def __init__(self, stream: ListStream, bookmark: Bookmark, *, bare: bool = False) -> None:
         """Prepare to read.
@@ -51,13 +44,14 @@ class ListReading:
             bookmark: Notes of earlier syncs; the order that the server honours is added.
             bare: Whether to leave out the user's filters, and all related data.
         """
-        self.misfits: set[Misfit] = set()
-        self.tallies: dict[str, Tally] = {}
-        self.stream = stream
+        self.misfits: set[Misfit] = set()  #: Lists inside of records that came as something else.
+        self.tallies: dict[str, Tally] = {}  #: Counts the records of each list, by its name.
+        self.stream = stream  #: The stream.
         self._bookmark = bookmark
         self._key = stream.primary_keys[-1]
         self._parser = RecordParser(stream.contract_key, wrapped=stream.wrapped)
         self._bare = bare
+        #: Where its lists are.
         self.endpoint = stream.endpoint(self._parse, self._inspect, self._note_repaired, bare=bare)
         self._seen = Seen(self._key, bookmark=to_second(bookmark.value), lookback=stream.config["lookback_seconds"])
         self._keyless_inside = 0

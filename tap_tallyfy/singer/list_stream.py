@@ -28,25 +28,16 @@ _DAY = 86_400
 
 @dataclass(frozen=True)
 class Follows:
-    """How the records of a list (children) can be read by those they belong to (parents).
+    """How the records of a list (children) can be read by those they belong to (parents)."""
 
-    Attributes:
-        parent: The name of the stream of the parents.
-        of_parent: The path of the list of a parent's children, with `{parent}` in place of its ID.
-        key: The field of a child that has its parent's ID.
-        alone: Query parameters for the children that have no parent.
-        is_alone: Tells those that may have a parent of their own, which no list shows.
-        newest: The orders in which children created last, or completed last, come first.
-        full_after: The setting that says after how many hours all children are read; 0 for every time.
-    """
-
-    parent: str
-    of_parent: str
-    key: str
-    alone: Mapping[str, str]
+    parent: str  #: The name of the stream of the parents.
+    of_parent: str  #: The path of the list of a parent's children, with `{parent}` in place of its ID.
+    key: str  #: The field of a child that has its parent's ID.
+    alone: Mapping[str, str]  #: Query parameters for the children that have no parent.
+    #: Tells those that may have a parent of their own, which no list shows.
     is_alone: Callable[[Mapping[str, Any]], bool]
-    newest: Sequence[str]
-    full_after: str
+    newest: Sequence[str]  #: The orders in which children created last, or completed last, come first.
+    full_after: str  #: The setting that says after how many hours all children are read; 0 for every time.
 
 
 class ListStream(TallyfyStream):

@@ -17,38 +17,23 @@ _SECONDS_BETWEEN_LINES: Final = 10
 
 @dataclass
 class Cost:
-    """The cost of a stream.
+    """The cost of a stream."""
 
-    Attributes:
-        rows: Rows written.
-        requests: Requests sent; those of a list are booked on the stream of the list.
-        refused: Requests that the API refused for its rate limit.
-        waited: Seconds waited for the rate limit.
-        seconds: Seconds in all.
-        bookmark: The date-time up to which changes were read, or `""`.
-        way: How its list was read: `full`, `incremental` or `changed`.
-        done: Whether it was synced to its end.
-    """
-
-    rows: int = 0
-    requests: int = 0
-    refused: int = 0
-    waited: float = 0.0
-    seconds: float = 0.0
-    bookmark: str = ""
-    way: str = ""
-    done: bool = False
+    rows: int = 0  #: Rows written.
+    requests: int = 0  #: Requests sent; those of a list are booked on the stream of the list.
+    refused: int = 0  #: Requests that the API refused for its rate limit.
+    waited: float = 0.0  #: Seconds waited for the rate limit.
+    seconds: float = 0.0  #: Seconds in all.
+    bookmark: str = ""  #: The date-time up to which changes were read, or `""`.
+    way: str = ""  #: How its list was read: `full`, `incremental` or `changed`.
+    done: bool = False  #: Whether it was synced to its end.
 
 
 class Progress:
-    """Follows the streams of a tap, one after the other.
-
-    Attributes:
-        costs: The cost of each stream in this sync, by its name.
-    """
+    """Follows the streams of a tap, one after the other."""
 
     def __init__(self, limiter: RateLimiter, log: logging.Logger) -> None:
-        self.costs: dict[str, Cost] = {}
+        self.costs: dict[str, Cost] = {}  #: The cost of each stream in this sync, by its name.
         self._limiter = limiter
         self._log = log
         self._tell_at = time.monotonic() + _SECONDS_BETWEEN_LINES

@@ -21,19 +21,12 @@ _LONGEST_MESSAGE: Final = 2_000
 
 @dataclass
 class Report:
-    """Summarises one sync.
+    """Summarises one sync."""
 
-    Attributes:
-        path: Where to.
-        version: The version of the tap.
-        hidden: Returns a text with each secret in it hidden.
-        session: The streams' shared session, or None before there is one.
-    """
-
-    path: Path
-    version: str
-    hidden: Callable[[str], str]
-    session: Session | None = None
+    path: Path  #: Where to.
+    version: str  #: The version of the tap.
+    hidden: Callable[[str], str]  #: Returns a text with each secret in it hidden.
+    session: Session | None = None  #: The streams' shared session, or None before there is one.
     _began: float = field(default_factory=time.time)
 
     def write(self, outcome: str, code: int, *, retry: bool, message: str) -> None:

@@ -22,45 +22,28 @@ _UNANSWERED: Final = 1
 
 
 class SyncFailedError(FatalSyncError):
-    """Some lists could not be read, or not be believed; all others were synced.
-
-    Attributes:
-        errors: Why, by the name of the list.
-    """
+    """Some lists could not be read, or not be believed; all others were synced."""
 
     def __init__(self, errors: Mapping[str, Exception]) -> None:
         super().__init__(" ".join(map(str, errors.values())))
-        self.errors = dict(errors)
+        self.errors = dict(errors)  #: Why, by the name of the list.
 
 
 @dataclass
 class Sync:
-    """One sync of a tap, made new for each.
+    """One sync of a tap, made new for each."""
 
-    Attributes:
-        version: Marks the rows of streams that are read completely.
-        began: When it began by this machine's clock, in seconds since the epoch.
-        failures: Why a list could not be read, or not be believed, by its name.
-        complete: For each stream all of whose rows were sent, how many there were.
-    """
-
-    version: int
+    version: int  #: Marks the rows of streams that are read completely.
+    #: When it began by this machine's clock, in seconds since the epoch.
     began: float = field(default_factory=time.time)
+    #: Why a list could not be read, or not be believed, by its name.
     failures: dict[str, Exception] = field(default_factory=dict)
+    #: For each stream all of whose rows were sent, how many there were.
     complete: dict[str, int] = field(default_factory=dict)
 
 
 class Session:
-    """Everything that the streams of a tap share.
-
-    Attributes:
-        client: Sends the requests of all streams.
-        progress: Says how far the sync is.
-        write: Writes a Singer message.
-        flush: Hands on all messages that were written.
-        versions: The version that marks the rows of a table, or None for no version.
-        sync: The sync that is under way.
-    """
+    """Everything that the streams of a tap share."""
 
     def __init__(
         self,
@@ -79,12 +62,13 @@ class Session:
             flush: Hands on all messages that were written.
             known_versions: The versions in the state, whatever they are.
         """
-        self.client = client
-        self.progress = progress
-        self.write = write
-        self.flush = flush
+        self.client = client  #: Sends the requests of all streams.
+        self.progress = progress  #: Says how far the sync is.
+        self.write = write  #: Writes a Singer message.
+        self.flush = flush  #: Hands on all messages that were written.
+        #: The version that marks the rows of a table, or None for no version.
         self.versions: dict[str, int | None] = {}
-        self.sync = Sync(_next_version(known_versions))
+        self.sync = Sync(_next_version(known_versions))  #: The sync that is under way.
 
     def begin_next(self) -> None:
         """End the sync that is under way; the next one begins."""

@@ -36,16 +36,11 @@ _ROWS: Final = "rows"
 
 
 class SharedList:
-    """A list of the API, and the streams that are made from it.
-
-    Attributes:
-        parent: The stream of the list itself.
-        streams: All of them, the parent first.
-    """
+    """A list of the API, and the streams that are made from it."""
 
     def __init__(self, parent: ListStream) -> None:
-        self.parent = parent
-        self.streams: list[TallyfyStream] = []
+        self.parent = parent  #: The stream of the list itself.
+        self.streams: list[TallyfyStream] = []  #: All of them, the parent first.
         self._reading: Reading | None = None
         self.add(parent)
 
@@ -85,16 +80,11 @@ class SharedList:
 
 
 class Reading:
-    """One reading of a list, in one sync, for all streams that are made from it.
-
-    Attributes:
-        sync: The sync that it belongs to.
-        served: The streams whose turn has come.
-    """
+    """One reading of a list, in one sync, for all streams that are made from it."""
 
     def __init__(self, shared: SharedList) -> None:
-        self.sync = shared.parent.session.sync
-        self.served: set[TallyfyStream] = set()
+        self.sync = shared.parent.session.sync  #: The sync that it belongs to.
+        self.served: set[TallyfyStream] = set()  #: The streams whose turn has come.
         self._parent = shared.parent
         self._session = shared.parent.session
         self._shares = {stream: _Share(stream) for stream in shared.selected}
@@ -238,31 +228,20 @@ class Reading:
 
 
 class _Share:
-    """One stream's share of a reading.
-
-    Attributes:
-        stream: The stream.
-        bookmark: Its notes of earlier syncs.
-        floor: The second before which all changes are known, or `BOTTOM`.
-        columns: Fits a row to its SCHEMA.
-        aside: Rows that wait for the stream's turn.
-        tally: Counts them.
-        keyless: Rows that have no key, and are left out.
-        will_be_complete: Whether a reading that comes to its end will have shown every row.
-        is_complete: Whether it has.
-    """
+    """One stream's share of a reading."""
 
     def __init__(self, stream: TallyfyStream) -> None:
-        self.stream = stream
-        self.bookmark = stream.load_bookmark()
-        self.floor = stream.floor(self.bookmark)
-        self.columns = stream.columns()
-        self.aside = _Spool(as_floats=self.columns.as_floats)
+        self.stream = stream  #: The stream.
+        self.bookmark = stream.load_bookmark()  #: Its notes of earlier syncs.
+        self.floor = stream.floor(self.bookmark)  #: The second before which all changes are known, or `BOTTOM`.
+        self.columns = stream.columns()  #: Fits a row to its SCHEMA.
+        self.aside = _Spool(as_floats=self.columns.as_floats)  #: Rows that wait for the stream's turn.
         known = self.bookmark.rows.get(stream.config["org_id"])
-        self.tally = Tally(known.get(_ROWS) if isinstance(known, dict) else None)
-        self.keyless = 0
+        self.tally = Tally(known.get(_ROWS) if isinstance(known, dict) else None)  #: Counts them.
+        self.keyless = 0  #: Rows that have no key, and are left out.
+        #: Whether a reading that comes to its end will have shown every row.
         self.will_be_complete = deletions.covers_every_row(stream, self.floor)
-        self.is_complete = False
+        self.is_complete = False  #: Whether it has.
         self._keys = [name for name in stream.primary_keys if name != "org_id"]
         for table in stream.tables:
             stream.session.versions[table] = (

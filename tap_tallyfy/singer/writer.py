@@ -27,14 +27,11 @@ class OutputError(FatalSyncError):
 
 
 class LineWriter(MsgSpecWriter):
-    """Writes messages as whole lines, records many at a time; a signal that arrives meanwhile waits until all are out.
-
-    Attributes:
-        versions: The version that marks the rows of a table, or None for no version.
-    """
+    """Writes messages as whole lines, records many at a time; a signal waits until the line under way is out."""
 
     def __init__(self) -> None:
         super().__init__()
+        #: The version that marks the rows of a table, or None for no version.
         self.versions: Mapping[str, int | None] = {}
         self._lines = bytearray()
         self._writing = False

@@ -36,10 +36,8 @@ class ConversionError(Exception):
 def date_time(value: object) -> str | None:
     """Return a date-time as the one form the tap writes: UTC, `2025-01-15T10:00:00.000Z`.
 
-    A value without a zone is UTC; digits beyond the milliseconds are kept where there are any; `""` is null.
-
-    Args:
-        value: A date-time as the API writes it: `…T10:00:00.000Z`, `…T10:00:00Z` or `…T10:00:00+00:00` are known.
+    A value without a zone is UTC; digits beyond the milliseconds are kept where there are any; `""` is null. The API is
+    known to write `…T10:00:00.000Z`, `…T10:00:00Z` and `…T10:00:00+00:00`.
 
     Raises:
         ConversionError: If the value is no date-time.
@@ -66,11 +64,7 @@ def date_time(value: object) -> str | None:
 
 
 def date_time_or_none(value: object) -> str | None:
-    """Return a date-time as the one form the tap writes, or None for anything else.
-
-    Args:
-        value: Any JSON.
-    """
+    """Return a date-time as the one form the tap writes, or None for any other JSON."""
     try:
         return date_time(value)
     except ConversionError:
@@ -78,20 +72,12 @@ def date_time_or_none(value: object) -> str | None:
 
 
 def second(value: str | None) -> str:
-    """Return a date-time to the second, the precision of the API, comparable as text; `""` for none.
-
-    Args:
-        value: A date-time in the form the tap writes, or None.
-    """
+    """Return a date-time in that form to the second, the API's precision, comparable as text; `""` for None."""
     return (value or "")[:_TO_SECONDS]
 
 
 def to_second(value: str | None) -> float:
-    """Return a date-time as whole seconds since the epoch, which is how finely the API dates changes; -inf for none.
-
-    Args:
-        value: A date-time in the form the tap writes, or None.
-    """
+    """Return a date-time in that form as whole seconds since the epoch, the API's precision; -inf for none."""
     if not value:
         return -math.inf
     since = datetime.fromisoformat(value[:_TO_SECONDS]) - _EPOCH
@@ -99,19 +85,11 @@ def to_second(value: str | None) -> float:
 
 
 def to_text(seconds: float) -> str:
-    """Return a moment in the form the tap writes; the first second of all time for any before it.
-
-    Args:
-        seconds: Seconds since the epoch, or -inf.
-    """
+    """Return seconds since the epoch in that form; the first second of all time for any before it."""
     moment = _EPOCH + timedelta(seconds=max(seconds, _FIRST_SECOND))
     return f"{moment.isoformat(timespec='seconds')}.000Z"
 
 
 def lies_in_the_future(value: str | None) -> bool:
-    """Return whether a date-time is still to come, whatever may be wrong with a clock.
-
-    Args:
-        value: A date-time in the form the tap writes, or None.
-    """
+    """Return whether a date-time in that form is still to come, however wrong a clock is."""
     return to_second(value) > time.time() + _CLOCKS_DIFFER

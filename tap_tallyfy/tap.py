@@ -62,12 +62,6 @@ class TapTallyfy(Tap):
     ) -> None:
         """Make a tap.
 
-        Args:
-            config: Settings.
-            parse_env_config: Whether to read `TAP_TALLYFY_*` variables too.
-            validate_config: Whether wrong settings are an error.
-            **kwargs: As for the SDK's tap.
-
         Raises:
             ConfigValidationError: If settings, the catalog or the state are wrong.
         """

@@ -69,16 +69,6 @@ class ApplicationToken:
         secrets: Secrets,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare to fetch a token.
-
-        Args:
-            client_id: The application.
-            client_secret: Its secret.
-            token_url: Where it gets tokens.
-            timeout: Seconds to wait for the response.
-            secrets: Learns of each token, so that none is logged.
-            clock: Seconds from any start.
-        """
         # The form the vendor's docs give for an application token.
         self._form = {
             "grant_type": "client_credentials",

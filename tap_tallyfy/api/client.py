@@ -52,14 +52,6 @@ class Client:
         secrets: Secrets | None = None,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
-        """Connect to nothing yet.
-
-        Args:
-            config: The tap's settings.
-            log: Where to say what is tried again, and what waits.
-            secrets: Learns of tokens that are fetched; by default those of the settings.
-            sleep: Waits some seconds before a request is sent again; tests give their own.
-        """
         self.has_answered = False  #: Whether the API has let this token read any list.
         self.limiter = RateLimiter(config.get("requests_per_minute"), log=log)  #: The one limiter of the process.
         self.secrets = secrets or Secrets(config)  #: Those of the settings, and tokens that were fetched.
@@ -85,13 +77,11 @@ class Client:
         *,
         detours: Sequence[Detour] = (),
     ) -> _Parsed:
-        """Return the parsed response to a request.
+        """Return the parsed response to a request, which is signed anew for each try.
 
         Args:
-            request: The request; it is signed anew for each try, so that it never carries a token renewed since.
             parse: Parses the response; raises `PassingError` if another try may help.
-            account: Where to book the request.
-            detours: What to ask instead, once each, when the API itself has failed twice.
+            detours: Requests to send instead, once each, when the API itself has failed twice.
 
         Raises:
             APIError: If the API refuses, or does not answer after all tries.

@@ -98,11 +98,7 @@ def is_passing(status: int) -> bool:
 
 
 def check(response: Response, stream: str) -> None:
-    """Refuse a response that is no success.
-
-    Args:
-        response: The API's response.
-        stream: Name of the stream that asked.
+    """Refuse a response to a stream's request that is no success.
 
     Raises:
         PassingError: If it may well be another one the next time.

@@ -18,20 +18,12 @@ from tap_tallyfy.reading.page import Page, Record, UnreadableError, Window
 
 
 def is_archived(record: Record) -> bool:
-    """Return whether a record is archived: archiving sets its status and its date (vendor docs).
-
-    Args:
-        record: A normalised record.
-    """
+    """Return whether a parsed record is archived: archiving sets its status and its date (vendor docs)."""
     return bool(record.get("archived_at")) or record.get("status") == "archived"
 
 
 def is_completed(record: Record) -> bool:
-    """Return whether a task is completed.
-
-    Args:
-        record: A normalised record.
-    """
+    """Return whether a parsed task is completed."""
     # LIVE: sources have two words for it; one goes once a completed task has shown the other.
     return bool(record.get("completed_at")) or record.get("status") in {"complete", "completed"}
 
@@ -66,15 +58,6 @@ class ListSource:
     def __init__(
         self, endpoint: Endpoint, client: Client, listing: Listing, on_page: Callable[[Page], None], log: logging.Logger
     ) -> None:
-        """Prepare to read a list.
-
-        Args:
-            endpoint: Where the list is.
-            client: What sends requests.
-            listing: Which list of the endpoint.
-            on_page: Called with each page.
-            log: Where to say what is asked for again.
-        """
         self.has_whole = bool(endpoint.unpaginated)
         self._endpoint = endpoint
         self._client = client

@@ -40,11 +40,6 @@ class Cap:
     """The limit the user sets: requests evenly spread, and never more than that in a minute."""
 
     def __init__(self, requests_per_minute: float | None) -> None:
-        """Start with nothing sent.
-
-        Args:
-            requests_per_minute: The limit, or None for none.
-        """
         self._interval = 60.0 / requests_per_minute if requests_per_minute else 0.0
         self._sent: deque[float] = deque(maxlen=max(int(requests_per_minute or 0), 1))
         self._next_slot = -math.inf
@@ -56,11 +51,7 @@ class Cap:
         return max(self._next_slot, self._sent[0] + len(self._sent) * self._interval if full else -math.inf)
 
     def note_sent(self, now: float) -> None:
-        """Count a request.
-
-        Args:
-            now: The time.
-        """
+        """Count a request."""
         self._next_slot = max(now - _LATE, self._next_slot) + self._interval
         self._sent.append(now)
 
@@ -87,19 +78,13 @@ class Limit:
     """
 
     def __init__(self) -> None:
-        """Start without a limit."""
         self._known = _Known()
         self._answers: deque[float] = deque()
         #: When the server's present window began as far as we know, and how many answers came in it.
         self._window: tuple[float | None, int] = (None, 0)
 
     def opens_at(self, now: float, under_way: int) -> float:
-        """Return when one more request may go out, in seconds on the clock; infinite if not before an answer comes in.
-
-        Args:
-            now: The time.
-            under_way: Requests that are not answered yet.
-        """
+        """Return when one more request may go out, on the clock; infinite if not before a response comes in."""
         if self._known.requests is None:
             return now
         known = self._tried_more(self._known, self._known.requests, now)
@@ -111,11 +96,7 @@ class Limit:
         return self._answers[-free] + known.seconds + _MARGIN if len(self._answers) >= free else now
 
     def note_answer(self, now: float) -> None:
-        """Count a request that was answered, or failed, otherwise than by a rejection.
-
-        Args:
-            now: The time.
-        """
+        """Count a request that was answered, or failed, otherwise than by a rejection."""
         began, answers = self._window
         self._window = (now if began is None else began, answers + 1)
         self._answers.append(now)
@@ -123,12 +104,7 @@ class Limit:
             self._answers.popleft()
 
     def learn(self, now: float, reset: float) -> None:
-        """Take the limit from what was answered before a rejection.
-
-        Args:
-            now: The time.
-            reset: When the next request may go out.
-        """
+        """Take the limit from the responses before a rejection; `reset` is when the next request may go out."""
         (began, answers), known = self._window, self._known
         if known.step > _SMALLEST_STEP:
             known = replace(known, requests=known.proven)  # too much was tried
@@ -163,14 +139,6 @@ class RateLimiter:
         pause: Callable[[float], object] | None = None,
         log: logging.Logger | None = None,
     ) -> None:
-        """Start without a limit but the one given.
-
-        Args:
-            requests_per_minute: A cap, or None for what the server allows.
-            clock: Seconds from any start.
-            pause: Waits some seconds, or less; tests that simulate time give their own.
-            log: Where to say that requests wait.
-        """
         self._limit = Limit()
         self.requests = 0  #: Requests sent so far, rejected and failed ones included.
         self.rejections = 0  #: Requests answered with 429 so far.
@@ -209,7 +177,7 @@ class RateLimiter:
         """Note that a request was answered, or failed, otherwise than by a rejection.
 
         Args:
-            remaining: The answer's `X-RateLimit-Remaining`, if any.
+            remaining: `X-RateLimit-Remaining` of the response, if any.
         """
         with self._changed:
             self._limit.note_answer(self._clock())
@@ -219,8 +187,7 @@ class RateLimiter:
         """Note a 429, and learn from it.
 
         Args:
-            retry_after: Seconds to wait as `Retry-After` says, or None where it does not. More than `LONGEST_WAIT` are
-                not waited for.
+            retry_after: Seconds, or None where the server names none; more than `LONGEST_WAIT` are not waited for.
         """
         with self._changed:
             now = self._clock()

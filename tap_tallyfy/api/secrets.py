@@ -29,11 +29,6 @@ class Secrets:
     """The secrets of this process: settings, passwords of proxies, and tokens that were fetched."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        """Collect what the settings and the environment hold.
-
-        Args:
-            config: The tap's settings; they need not be valid.
-        """
         self._lock = threading.Lock()
         self._values: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
@@ -106,9 +101,7 @@ def hide_in_log(secrets: Secrets) -> None:
 def repeats(text: str, secret: str) -> bool:
     """Return whether a text from the server shows a secret, or a part of it that is worth something.
 
-    Args:
-        text: A code or a name; case and punctuation do not matter.
-        secret: A secret.
+    Case and punctuation do not matter.
     """
     shown, kept = _bare(text), _bare(secret)
     return bool(kept) and (kept in shown or (len(shown) >= _SHORTEST and shown in kept))

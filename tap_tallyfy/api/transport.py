@@ -47,7 +47,7 @@ class Transport:
         Args:
             url: Any URL of the server; it decides which proxy of the environment is used.
             timeout: Seconds in which a connection has to stand, and in which a response has to be there in full.
-            connections: How many are kept open.
+            connections: Most connections to keep open.
         """
         self._url = url
         self._timeout = timeout
@@ -65,7 +65,7 @@ class Transport:
         """Return a request as it is sent.
 
         Args:
-            request: The request; it stays as it is.
+            request: Stays as it is.
             sign: Adds credentials. Nothing else does: no `.netrc` is consulted.
         """
         return self._session.prepare_request(
@@ -133,11 +133,7 @@ class Transport:
 
 
 def cause(error: BaseException) -> str:
-    """Name what went wrong with a connection, without the URL and the query that the exception's own text shows.
-
-    Args:
-        error: What `requests` or `urllib3` raised.
-    """
+    """Name the cause of an error of `requests` or `urllib3`, whose own text may show the URL and the query."""
     text = str(error)
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
         return "no answer in time"
@@ -180,12 +176,7 @@ def _check_certificates(path: str) -> None:
 
 
 def _unpacked(chunks: Iterable[bytes], encoding: str) -> bytes:
-    """Return a body unpacked, as long as it has no more than `MAX_BODY` bytes.
-
-    Args:
-        chunks: The body as sent.
-        encoding: Its `Content-Encoding`.
-    """
+    """Return a body unpacked, as long as it has no more than `MAX_BODY` bytes."""
     encoding = encoding.strip().lower()
     if encoding in {"", "identity"}:
         parts: Iterable[bytes] = chunks

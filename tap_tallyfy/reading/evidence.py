@@ -19,7 +19,7 @@ class SortEvidence:
     """
 
     def __init__(self, *, proven: bool = False, of_creation: bool = False) -> None:
-        """Start with nothing seen in this sync.
+        """Begin a sync.
 
         Args:
             proven: Whether an earlier sync has shown both.

@@ -20,13 +20,6 @@ class MeteredSource:
     """Pages of a list for one way to read it."""
 
     def __init__(self, source: Source, size: int, *, trusts_totals: bool) -> None:
-        """Start anew.
-
-        Args:
-            source: Where pages come from.
-            size: Rows to ask for a page.
-            trusts_totals: Whether what the server counts has a say in how the list is read.
-        """
         self.has_whole = source.has_whole  #: Whether the list can be asked for in one response.
         self.keyless = 0  #: How many rows without a key have come, those that came twice counted twice.
         self.announced: int | None = None  #: The smallest length that the server said the list has, or None.

@@ -48,12 +48,7 @@ class Pagination:
 
     @classmethod
     def read(cls, meta: object) -> Pagination:
-        """Read `meta`, taking nothing in it for granted.
-
-        Args:
-            meta: The `meta` of a response, of any shape. The vendor's own Swagger spells the key with a capital P for
-                some lists.
-        """
+        """Read the `meta` of a response, of any shape; the vendor's Swagger spells the key with a capital P as well."""
         meta = meta if isinstance(meta, dict) else {}
         pagination = meta.get("pagination", meta.get("Pagination"))
         if not isinstance(pagination, dict):

@@ -76,7 +76,6 @@ class ListPaginator:
     """One part of a list, read from its top down."""
 
     def __init__(self, order: Order, size: int, position: int = 0) -> None:
-        """Prepare to read from a position on, counted from 0."""
         self.high: float | None = None  #: The key of its first record, or None before its first page.
         self.low: float = TOP  #: How far down it has been read.
         self.ended = False  #: Whether it has been read to the end of the list.
@@ -117,10 +116,7 @@ class ListPaginator:
         return self._next.tie_begins
 
     def pass_tie(self, end: int) -> None:
-        """Go on behind all records of the lowest key, which have been read in another way.
-
-        Args:
-            end: The position behind them.
+        """Go on at a position behind all records of the lowest key, which have been read in another way.
 
         Raises:
             UnreadableError: If they have no key at all.
@@ -131,11 +127,7 @@ class ListPaginator:
         self._next = replace(self._next, position=end, overlap=1, back=0)
 
     def has_passed(self, key: float | None) -> bool:
-        """Return whether all records from here up to a key, and all that share it, have been read.
-
-        Args:
-            key: The key, or None where it is not known yet.
-        """
+        """Return whether all records up to a key, and all that share it, have been read; None is no key yet."""
         return self.ended or (key is not None and self.low < key)
 
     def advance(self, page: Page) -> None:

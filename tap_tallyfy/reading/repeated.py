@@ -30,11 +30,7 @@ class Reading(NamedTuple):
     of_one_moment: bool  #: Whether one page showed all of it.
 
     def agrees_with(self, other: Reading | None) -> bool:
-        """Return whether two readings show the same list at rest.
-
-        Args:
-            other: The reading before this one, if there was one.
-        """
+        """Return whether two readings, one after the other, show the same list at rest."""
         if other is None or self.totals != other.totals or len(self.totals) > 1 or self.end != other.end:
             return False
         # A record that is shown twice takes the place of one that is not shown.
@@ -60,15 +56,10 @@ def agreed(read: Callable[[], Generator[Page, None, Reading | None]]) -> Generat
 
 
 def of_everything(source: MeteredSource, identity: Identity, size: int) -> Generator[Page, None, Reading | None]:
-    """Yield all pages of a list, and return what they were, or None if they cannot be all there is.
+    """Yield all pages of a list, and return a summary of them, or None if they cannot be all there is.
 
     A server may have a page size of its own, whatever it is asked for. The first page shows it, and all others are
     asked for alike, so each of them but the last has to be as long.
-
-    Args:
-        source: Where pages come from.
-        identity: Tells records apart.
-        size: Rows to ask for a page.
     """
     rows, keyless, length = 0, 0, 0
     ids, totals = set[Any](), set[int | None]()
@@ -100,15 +91,10 @@ def of_everything(source: MeteredSource, identity: Identity, size: int) -> Gener
 def of_a_tie(
     source: MeteredSource, identity: Identity, order: Order, key: float, number: int, size: int
 ) -> Generator[Page, None, Reading | None]:
-    """Yield the pages that hold the records of one key, and return what these were, or None if the list moved.
+    """Yield the pages that hold the records of one key, and return a summary of these, or None if the list moved.
 
     Args:
-        source: Where pages come from.
-        identity: Tells records apart.
-        order: The order to ask for.
-        key: The key.
         number: The page to begin with; if it begins too late, those above it are read as well.
-        size: Rows to ask for a page.
     """
     while True:
         page = source.read(Window(number, size, order.sort))

@@ -35,7 +35,7 @@ class Seen:
     """
 
     def __init__(self, key: str = "id", *, bookmark: float = BOTTOM, lookback: int = 0) -> None:
-        """Start with nothing read.
+        """Begin a sync.
 
         Args:
             key: The field that tells records apart.

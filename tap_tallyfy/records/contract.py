@@ -86,8 +86,7 @@ class Contract(OpenAPISchema[str]):
         """Return the columns that a record has only when words of the `with` parameter ask for them.
 
         Args:
-            key: As for the class.
-            words: The words; None for all that there are. `tasks.step` asks for more in the column `tasks`.
+            words: None for all that there are. `tasks.step` asks for more in the column `tasks`.
         """
         second_names = self.second_names(key)
         names = (word.partition(".")[0] for word in (self.with_words(key) if words is None else words))

@@ -14,13 +14,9 @@ from tap_tallyfy.records.shapes import Record, inside, json_type
 
 
 def departures(kind: str, rows: Iterable[Record]) -> set[str]:
-    """Return where records are not as the contract has them, such as `owner_id (string against type)`.
+    """Return where rows are not as the contract has their kind, such as `owner_id (string against type)`.
 
     How PHP writes an empty object, and related data in its wrapping, are no departures.
-
-    Args:
-        kind: The kind of the records, by its key in the contract.
-        rows: Records as parsed from JSON.
     """
     related = CONTRACT.related(kind) | CONTRACT.with_words(kind)
     return {

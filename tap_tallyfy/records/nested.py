@@ -33,8 +33,6 @@ def nested_list(record: Record, name: str, misfits: set[Misfit], *, asked: bool 
     """Return the items of a nested list.
 
     Args:
-        record: A record, or an object in one.
-        name: The list.
         misfits: Where to note that it is none.
         asked: Whether the list was asked for, so that its absence is a misfit.
         field: Its name in the note, if not `name`.
@@ -98,14 +96,9 @@ def tags_of_run(run: Record, misfits: set[Misfit]) -> Iterator[Record]:
 
 
 def folders_of(folder: Record, parse: Callable[[Record], Record], misfits: set[Misfit]) -> Iterator[Record]:
-    """Yield a folder, and all that are inside of it at any depth.
+    """Yield a folder, and all that are inside of it at any depth, as `parse` makes them.
 
     A server that lists each folder by itself need not show children, so their absence is no misfit.
-
-    Args:
-        folder: A folder as `parse` returns it.
-        parse: Makes a record of a nested folder.
-        misfits: Where to note children that are no list.
     """
     waiting = [folder]
     while waiting:

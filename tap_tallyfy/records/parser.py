@@ -57,11 +57,7 @@ class RecordParser:
             self._convert[second], self._right_as_is[second] = self._convert[name], self._right_as_is[name]
 
     def __call__(self, row: Record) -> Record:
-        """Return a record.
-
-        Args:
-            row: An object as parsed by `body.loads`; credentials are removed from it in place.
-        """
+        """Return the record of an object as parsed by `body.loads`, from which credentials are removed in place."""
         redact(row, self._kind)
         record: Record = {}
         extra: Record = {}

@@ -70,12 +70,11 @@ _NESTED: Final = (dict, list)
 
 
 def redact(record: Record, kind: str) -> Record:
-    """Remove the credentials from a record, in place, and return it.
+    """Remove the credentials from a record or a row as parsed from JSON, in place, and return it.
 
     A value that is nested too deeply to be looked through becomes null.
 
     Args:
-        record: A record or a row as parsed from JSON.
         kind: Its kind, by the key in the contract.
     """
     for name in _credentials(kind):

@@ -72,12 +72,6 @@ class TallyfyStream(Stream):
     required_related: ClassVar[Sequence[str]] = ()
 
     def __init__(self, tap: Tap, session: Callable[[], Session]) -> None:
-        """Make a stream of a tap.
-
-        Args:
-            tap: The tap.
-            session: Returns the shared session; called only when a sync needs it, since discovery has no settings.
-        """
         self.find_session = session
         self.own_keys: tuple[str, ...] = tuple(self.primary_keys)
         super().__init__(tap)
@@ -89,12 +83,7 @@ class TallyfyStream(Stream):
 
     @abstractmethod
     def records_from(self, record: Record, misfits: set[Misfit]) -> Iterable[Record]:
-        """Return the stream's records that are made from a record of the list.
-
-        Args:
-            record: A record of the list as it was parsed.
-            misfits: Where to note a nested list that is none, so that its rows are not known.
-        """
+        """Return the stream's records made from a record of the list; `misfits` takes nested lists that are none."""
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:

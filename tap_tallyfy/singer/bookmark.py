@@ -51,7 +51,6 @@ class Bookmark:
         """Read a stream's part of the state, taking nothing in it for granted.
 
         Args:
-            state: The stream's part of the state.
             replication_key: The field that the stream is replicated by, or None if it has no bookmark.
             made_for: The present conditions.
         """
@@ -73,13 +72,7 @@ class Bookmark:
         return kept
 
     def store(self, state: dict[str, Any], replication_key: str | None, made_for: MadeFor) -> None:
-        """Write all of it into a stream's part of the state, once the stream has been read to its end.
-
-        Args:
-            state: The stream's part of the state; changed in place.
-            replication_key: The field that the stream is replicated by, or None if it has no bookmark.
-            made_for: The present conditions.
-        """
+        """Write all of it into a stream's part of the state, once the stream has been read to its end; see `load`."""
         state.pop(_PROGRESS, None)
         for name in (_KEY, _VALUE, "start_date", "filters", "sort", "version", "rows", "marks", _MARKED_AT, _MADE_FOR):
             state.pop(name, None)

@@ -29,7 +29,6 @@ class Columns:
             deselected: Fields that go nowhere, not into `_extra` either.
             org_id: The organization that records belong to, or None where the catalog has no column for it.
             flattened: The schemas of the objects that the SDK makes columns of; empty where it flattens nothing.
-            as_floats: Whether numbers with a point become floats, which the expressions of stream maps need.
         """
         #: Fields met so far that the catalog does not know, and that go nowhere since `_extra` is not selected.
         self.homeless: set[str] = set()

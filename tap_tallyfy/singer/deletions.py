@@ -31,12 +31,7 @@ class ShrunkError(FatalSyncError):
 
 
 def covers_every_row(stream: TallyfyStream, floor: float) -> bool:
-    """Return whether a reading that comes to its end will have shown every row of a stream.
-
-    Args:
-        stream: The stream.
-        floor: The second before which it leaves changes out, or `BOTTOM`.
-    """
+    """Return whether a reading from the floor on that comes to its end will have shown every row of a stream."""
     maps = (stream.config.get("stream_maps") or {}).values()
     return not any(
         (

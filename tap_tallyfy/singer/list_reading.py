@@ -40,7 +40,6 @@ class ListReading:
         """Prepare to read.
 
         Args:
-            stream: The stream.
             bookmark: Notes of earlier syncs; the order that the server honours is added.
             bare: Whether to leave out the user's filters, and all related data.
         """
@@ -120,7 +119,6 @@ class ListReading:
         """Return the pages of a list.
 
         Args:
-            listing: The list.
             path: The path of another endpoint, or `""`.
             params: Query parameters to send besides.
         """
@@ -166,11 +164,7 @@ class ListReading:
         return any(each.fell_short for each in self._seen.lists)
 
     def report(self, *, keeps_extra: bool) -> None:
-        """Log departures from the contract, once for the whole list.
-
-        Args:
-            keeps_extra: Whether `_extra` takes values that fit no column.
-        """
+        """Log departures from the contract; `_extra` may take the values that fit no column."""
         name, log, parser = self.stream.name, self.stream.logger, self._parser
         kept = "are kept in '_extra'" if keeps_extra else "are left out, since '_extra' is not selected"
         if self._departures:

@@ -107,11 +107,7 @@ class ListStream(TallyfyStream):
         return (*self.lists, self.archived) if self.archived else self.lists
 
     def listings_since(self, floor: float) -> Sequence[Listing]:
-        """Return the lists, without most records older than a second where the API can leave them out.
-
-        Args:
-            floor: The second, or `BOTTOM` for all.
-        """
+        """Return the lists, without most records older than the floor where the API can leave them out."""
         if floor == BOTTOM or not self.since_parameter or self.since_parameter in self.filters:
             return self.listings
         # A day earlier, as nobody says in which time zone a day begins.
@@ -152,14 +148,7 @@ class ListStream(TallyfyStream):
         *,
         bare: bool = False,
     ) -> Endpoint:
-        """Return where the list is.
-
-        Args:
-            bare: Whether to leave out the user's filters, and all related data.
-            parse: Makes a record of a row as parsed from JSON.
-            inspect: Takes the rows of each page as the API sent them.
-            note_repaired: Called for each page in which a character was broken.
-        """
+        """Return where the list is; `bare` leaves out the user's filters, and all related data."""
         agent = self.config.get("user_agent") or f"{self.tap_name}/{self._tap.get_plugin_version()}"
         asked = dict.fromkeys([*self.settings.get("with", ()), *self.always_with, *self.shared.required_related])
         wanted = {} if bare else {**self.filters, "with": list(asked) or None}
@@ -206,9 +195,6 @@ class ListStream(TallyfyStream):
         """Yield every record of a list that is new to this sync, or changed since it was yielded.
 
         Args:
-            listing: The list.
-            source_of: Gives the pages of a list.
-            seen: The records that this sync has seen.
             floor: The second before which all changes are known, or `BOTTOM` to read everything.
             orders: Orders by the last change, each with the evidence for it.
 
@@ -225,11 +211,7 @@ class ListStream(TallyfyStream):
             yield from self.walk(part, source_of(part), seen, floor, {})
 
     def orders_by_change(self, proven: str | None) -> Mapping[Order, SortEvidence]:
-        """Return the orders by change that records allow, each with the evidence for it.
-
-        Args:
-            proven: The one that an earlier sync has seen honoured, or None.
-        """
+        """Return the orders by change that records allow; an earlier sync may have seen that one is honoured."""
         return {
             order: SortEvidence(proven=order.sort == proven, of_creation=self.append_only)
             for order in self._usable(self.by_change)
@@ -248,11 +230,6 @@ class ListStream(TallyfyStream):
         """Yield the records of one list; see `read`, which also looks for hidden records.
 
         Args:
-            listing: The list.
-            source: Gives its pages.
-            seen: The records that have been seen before.
-            floor: The second before which all changes are known, or `BOTTOM` to read everything.
-            orders: Orders by the last change, each with the evidence for it.
             by_creation: Orders by creation, or None for those of the stream's own lists.
         """
         if self.is_single:
@@ -286,10 +263,7 @@ class ListStream(TallyfyStream):
         """Yield the parts of a list that it leaves out; a filter by status settles the matter.
 
         Args:
-            listing: The list, which has been read.
-            source_of: Gives the pages of a list.
             shown: For each part that may be hidden, how many of its records the list has shown.
-            seen: The records that this sync has seen.
         """
         # LIVE: no source says whether a list without a status holds all; goes once a live list has shown that it does.
         for hidden, count in zip(self.maybe_hidden, shown, strict=True) if "status" not in self.filters else ():

@@ -56,13 +56,7 @@ class Progress:
             cost.seconds += time.monotonic() - began
 
     def page(self, stream: str, page: Page, known: int) -> None:
-        """Note a page of a list, and say every ten seconds how far it is.
-
-        Args:
-            stream: The stream of the list.
-            page: The page.
-            known: Records of the list that have been read.
-        """
+        """Say every ten seconds how far a stream is, of whose list so many records are known."""
         now = time.monotonic()
         if now >= self._tell_at:
             self._tell_at = now + _SECONDS_BETWEEN_LINES

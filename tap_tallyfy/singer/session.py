@@ -53,15 +53,6 @@ class Session:
         flush: Callable[[], None],
         known_versions: Iterable[object],
     ) -> None:
-        """Begin the first sync.
-
-        Args:
-            client: Sends the requests of all streams.
-            progress: Says how far the sync is.
-            write: Writes a Singer message.
-            flush: Hands on all messages that were written.
-            known_versions: The versions in the state, whatever they are.
-        """
         self.client = client  #: Sends the requests of all streams.
         self.progress = progress  #: Says how far the sync is.
         self.write = write  #: Writes a Singer message.

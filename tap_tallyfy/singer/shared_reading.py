@@ -249,13 +249,7 @@ class _Share:
             )
 
     def rows_of(self, record: Record, changed_at: float, misfits: set[Misfit]) -> Iterator[Record]:
-        """Yield the stream's rows that are made from a record, each as it goes out.
-
-        Args:
-            record: A record of the list.
-            changed_at: The second it changed last, or `BOTTOM`; rows made from it say nothing else of that.
-            misfits: Where to note a nested list that is none.
-        """
+        """Yield the stream's rows of a record that changed last in that second, or `BOTTOM`, each as it goes out."""
         if BOTTOM < changed_at < self.floor:
             return
         for row in self.stream.records_from(record, misfits):

@@ -98,11 +98,8 @@ class LineWriter(MsgSpecWriter):
     def stop(self, exit_code: int, last_act: Callable[[], None]) -> None:
         """End the process, after the lines that are being written; the next sync reads the unwritten records again.
 
-        A target that does not read would keep the process for ever: after five seconds, or a second signal, it ends.
-
-        Args:
-            exit_code: The exit code.
-            last_act: Called before the process ends in the middle of a line.
+        A target that does not read would keep the process for ever: after five seconds, or a second signal, it ends in
+        the middle of a line, after a last act.
 
         Raises:
             SystemExit: At once if nothing is being written.

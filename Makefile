@@ -56,10 +56,11 @@ models: .venv-meltano/plugins .venv/ready .venv-analyze/ready ## Build the model
 	APART=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
 		tests/test_models.py tests/test_questions.py tests/test_page.py tests/test_models_meltano.py
 
-soak: .venv/ready ## Search for a broken guarantee in 20 times as many worlds as `make test`; SEED=n repeats a search, SOAK=100 takes an hour
+soak: .venv/ready ## Search for a broken guarantee in 20 times as many worlds as `make test`, and count the requests of a large account; SEED=n repeats a search, SOAK=100 takes hours
 	@seed=$${SEED:-$$($(BIN)/python -c 'import secrets; print(secrets.randbelow(2**32))')}; \
 	echo "To repeat this search: SEED=$$seed make soak$(if $(SOAK), SOAK=$(SOAK))"; \
-	SEED=$$seed SOAK=$(or $(SOAK),20) $(BIN)/python -m pytest --hypothesis-seed=$$seed tests/test_guarantees.py
+	APART=1 SEED=$$seed SOAK=$(or $(SOAK),20) $(BIN)/python -m pytest --hypothesis-seed=$$seed \
+		tests/test_guarantees.py tests/test_changed.py tests/test_large.py
 
 coverage: .venv-meltano/plugins .venv-analyze/ready .venv/ready ## Run the tests and fail if they reach too few branches; takes longer
 	$(BIN)/coverage erase

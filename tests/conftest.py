@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 #: Where fixtures of several files are; each is named before what imports it, so that its assertions are explained.
 pytest_plugins = ["tests.postgres", "tests.meltano", "tests.loaders", "tests.scenarios"]
 
-#: Tests that need engines, a browser or many builds: `make models` and `make organizations` run them, not `make test`.
+#: Tests that need engines, a browser, many builds or minutes: `make models`, `make organizations` and `make soak` run
+#: them, not `make test`.
 APART = (
     "test_airflow.py",
     "test_dagster.py",
+    "test_large.py",
     "test_models.py",
     "test_models_meltano.py",
     "test_organization.py",

@@ -22,17 +22,19 @@ import msgspec
 from requests.structures import CaseInsensitiveDict
 from singer_sdk.exceptions import SingerSDKError
 
+from sandbox.data import AS_OF
 from sandbox.wire import Request
 from tap_tallyfy.api.client import Client
 from tap_tallyfy.api.response import Response
 from tap_tallyfy.api.transport import Transport
 from tap_tallyfy.streams import CommentsStream, RunsStream, TaskAnswersStream, TasksStream
 from tap_tallyfy.tap import TapTallyfy
-from tests.lists import as_expected, by_key
+from tests.lists import as_expected, by_key, expected_tasks
 from tests.model import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from random import Random
 
     import requests
 
@@ -144,6 +146,52 @@ class Warehouse:
 
 
 _CATALOGS: dict[tuple[type[TapTallyfy], bool], Any] = {}
+
+
+# Accounts in which people work
+
+
+def complete_one(api: Api, random: Random) -> str:
+    """Complete a task that is under way, if there is one."""
+    tasks = api.records("tasks").values()
+    open_ones = sorted(each["id"] for each in tasks if each["status"] == "in-progress" and not each["archived_at"])
+    return str(api.account.complete(random.choice(open_ones))["id"]) if open_ones else ""
+
+
+def work_for_days(api: Api, random: Random) -> None:
+    """Let people launch a process every four hours, and complete a task each time."""
+    api.set_clock(AS_OF - timedelta(days=6))
+    for _ in range(24):
+        api.advance(4 * 3600)
+        api.create()
+        complete_one(api, random)
+    api.advance(3600)
+
+
+def tasks_of(api: Api, run: str) -> list[str]:
+    return [task.id for task in api.account.tasks_of(run)]
+
+
+def touch_tasks(api: Api, runs: int, random: Random) -> None:
+    """Change a task in each of some processes."""
+    for run in random.sample([run for run in sorted(api.runs) if tasks_of(api, run)], runs):
+        api.account.edit("tasks", tasks_of(api, run)[0], deadline="2026-03-01T00:00:00.000Z")
+
+
+def wrong(warehouse: Warehouse) -> dict[str, set[Any]]:
+    """The keys of rows that are not as the account has them; rows that are gone there do not count."""
+    there = expected_tasks(warehouse.api)
+    streams = [stream.name for stream in warehouse.tap.stream_types if stream.name != "runs"]
+    found = {
+        name: {key for key, row in there[name].items() if _dated(row) != _dated(warehouse.tables[name].get(key, {}))}
+        for name in streams
+    }
+    return {name: keys for name, keys in found.items() if keys}
+
+
+def _dated(row: dict[str, Any]) -> dict[str, Any]:
+    """What a date of the task speaks for: that its process is complete shows in it, and dates it not."""
+    return {name: value for name, value in row.items() if name != "run_status"}
 
 
 class _Lines(logging.Handler):

@@ -21,7 +21,10 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 from sandbox import Fault, Sandbox
-from tests.tap import environment, run_tap, settings_for
+from tests.in_process import work_for_days
+from tests.lists import catalog, expected_tasks, written
+from tests.tap import TAP as EVERYTHING
+from tests.tap import Result, environment, run_tap, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,6 +71,7 @@ def tap(
     sandbox: Sandbox,
     *,
     state: Mapping[str, Any] | None = None,
+    catalog: Mapping[str, Any] | None = None,
     stdout: int | IO[bytes] = subprocess.PIPE,
     before: Sequence[str] = (),
     command: Sequence[str] = TAP,
@@ -75,7 +79,12 @@ def tap(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the tap beside the test, which ends it in any case."""
     given: list[str] = []
-    for name, content in {"config": settings_for(sandbox, **settings), "state": state or {}}.items():
+    files = {
+        "config": settings_for(sandbox, **settings),
+        "state": state or {},
+        **({"catalog": catalog} if catalog else {}),
+    }
+    for name, content in files.items():
         file = folder / f"{name}.json"
         file.write_text(json.dumps(content), encoding="utf-8")
         given += [f"--{name}", str(file)]
@@ -204,6 +213,39 @@ def test_a_stopped_sync_does_not_move_a_bookmark_past_what_it_has_not_read(tmp_p
         target = {record["id"]: record for record in (*first.records, *records(messages), *result.records)}
         for identity, run in sandbox.runs.items():
             assert target[identity]["last_updated"] == run["last_updated"]
+
+
+def test_a_sync_of_changed_tasks_killed_at_any_page_is_made_up_for(tmp_path: Path) -> None:
+    wanted = catalog(["tasks", "task_answers"])
+    with Sandbox(data=[], one_offs=12) as sandbox:
+        work_for_days(sandbox, Random(1))
+        first = run_tap(sandbox, catalog=wanted, command=EVERYTHING, page_size=10)
+        assert first.code == 0, first.stderr
+        for run in Random(2).sample([run for run in sandbox.runs if sandbox.account.tasks_of(run)], 6):
+            task = sandbox.account.tasks_of(run)[0]
+            sandbox.account.edit("tasks", task.id, title="changed", deadline="2026-03-01T00:00:00.000Z")
+        sandbox.advance(3600)
+        whole = run_tap(sandbox, catalog=wanted, command=EVERYTHING, state=first.states[-1], page_size=10)
+        assert "that changed: full readings have shown" in whole.stderr
+        pages = len(whole.requests)
+        for page in (pages // 2, pages):
+            killer = AtPage(sandbox, page, signal.SIGKILL)
+            settings: dict[str, Any] = {"state": first.states[-1], "page_size": 10, "catalog": wanted}
+            with tap(tmp_path, sandbox, command=EVERYTHING, **settings) as process:
+                killer.aim(process)
+                output, _ = process.communicate(timeout=LIMIT)
+            assert process.returncode == -signal.SIGKILL
+            sandbox.after_list = None
+            taken = Result(0, output[: output.rfind(b"\n") + 1].decode().split("\n")[:-1], "", [])
+            state = taken.states[-1] if taken.states else first.states[-1]
+            resumed = run_tap(sandbox, catalog=wanted, command=EVERYTHING, state=state, page_size=10)
+            assert resumed.code == 0, resumed.stderr
+            assert "that changed: full readings have shown" in resumed.stderr
+            tables = [written(each) for each in (first, taken, resumed)]
+            for name, rows in expected_tasks(sandbox).items():
+                if name != "comments":
+                    found = {key: row for each in tables for key, row in each.get(name, {}).items()}
+                    assert found == rows, (page, name)
 
 
 @pytest.mark.parametrize(("what", "code", "concurrency"), WAITING)

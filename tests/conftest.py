@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from sandbox import Sandbox
 
@@ -26,6 +27,9 @@ APART = (
     "test_questions.py",
 )
 collect_ignore = [] if os.environ.get("APART") else [*APART]
+
+settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("untimed")
 
 
 @pytest.fixture

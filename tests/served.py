@@ -120,5 +120,5 @@ class Asking:
 def asking(url: str, **settings: Any) -> Asking:
     """A client of this server."""
     waits: list[float] = []
-    config = {"api_url": url, "access_token": TOKEN, "request_timeout": 60, "concurrency": 4, **settings}
+    config = {"api_url": url, "access_token": TOKEN, "request_timeout": 120, "concurrency": 4, **settings}
     return Asking(Client(config, logging.getLogger("test"), sleep=waits.append), url, waits)

@@ -427,7 +427,7 @@ def files_with_links(value: Any) -> bool:
     )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(RECORDS, st.sampled_from(list(PARSERS)))
 def test_any_json_becomes_rows(sent: dict[str, Any], kind: str) -> None:
     record = PARSERS[kind](sent)

@@ -223,9 +223,7 @@ def sync(sandbox: Sandbox, bodies: list[bytes | None], **config: Any) -> bool:
     return well
 
 
-SLOW = settings(
-    max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
+SLOW = settings(max_examples=20, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 
 @SLOW

@@ -216,7 +216,6 @@ def check(
         settings=settings(
             max_examples=examples,
             stateful_step_count=8,
-            deadline=None,
             derandomize=SOAK == 1,
             database=None,
             report_multiple_bugs=False,

@@ -604,7 +604,7 @@ def second_of(text: str) -> datetime:
     return moment - shift if sign == "+" else moment + shift
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(RECORDS)
 @example({name: "" for name in PROPERTIES if name != "id"})
 @example({name: [] for name in PROPERTIES if name != "id"})
@@ -640,7 +640,7 @@ def related(name: str, value: Any) -> Any:
     return value[0] if name == "next_task" and isinstance(value, list) and value else value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([name for name in PROPERTIES if name != EXTRA]), ANYTHING)
 def test_a_field_depends_on_no_other(name: str, value: Any) -> None:
     alone = RecordParser(RUNS)({name: copy.deepcopy(value)})
@@ -656,7 +656,6 @@ OFFSETS = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(
 SAFE = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=OFFSETS)  # noqa: DTZ001 - the time zone is drawn
 
 
-@settings(deadline=None)
 @given(
     SAFE, SAFE, st.sampled_from(["T", " ", "t"]), st.sampled_from(["auto", "seconds", "milliseconds", "microseconds"])
 )
@@ -671,7 +670,7 @@ def test_date_times_compare_as_text(first: datetime, other: datetime, separator:
     assert datetime.fromisoformat(one[:19] + "+00:00") == first.replace(microsecond=0)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(st.integers(0, 23), st.sampled_from(list("0123456789-:.,TtZzWw+ ٣\n"))), min_size=1, max_size=4)
 )

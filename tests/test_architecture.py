@@ -7,7 +7,9 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 import pytest
+from singer_sdk import Stream
 
+from tap_tallyfy.streams import STREAMS
 from tests.tap import ROOT
 
 if TYPE_CHECKING:
@@ -96,3 +98,9 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_what_could_stand_alone_knows_nothing_of_what_uses_it(part: str) -> None:
     known = {other.split(".")[0] for module in IMPORTS if part_of(module) == part for other in IMPORTS[module]}
     assert known.isdisjoint(FOREIGN[part])
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_a_stream_adds_few_names_to_those_of_the_sdk(stream: type[Stream]) -> None:
+    known = {*dir(Stream), "name"}  # which the SDK sets on each stream
+    assert len(set(dir(stream)) - known) <= 40

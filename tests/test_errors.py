@@ -208,7 +208,7 @@ def test_what_fails_for_good_ends_in_one_sentence() -> None:
                 "no server": f"http://127.0.0.1:{taken.getsockname()[1]}/api",
                 "drip": f"{dripping.url}/api",
             }.get(str(kind), sandbox.api_url)
-            limit = {"request_timeout": 2} if kind == "drip" else {}
+            limit: dict[str, Any] = {"request_timeout": 2} if kind == "drip" else {}
             result = run_tap(sandbox, runs={"q": "S3CR3T PROJECT"}, api_url=api_url, timeout=300, **limit)
             assert sandbox.access_token not in result.everything
             assert len(result.requests) == (TRIES if isinstance(kind, Fault) else 0)

@@ -18,8 +18,7 @@ from singer_sdk.singerlib import Catalog
 from singer_sdk.singerlib.catalog import MetadataMapping
 from typing_extensions import override
 
-from tap_tallyfy.dates import date_time, second, to_second
-from tap_tallyfy.reading.paginator import BOTTOM
+from tap_tallyfy.dates import date_time, second
 from tap_tallyfy.records.contract import ORG_ID, table_schema
 from tap_tallyfy.records.nested import Misfit
 from tap_tallyfy.records.shapes import Record
@@ -108,11 +107,6 @@ class TallyfyStream(Stream):
     def filters(self) -> Mapping[str, Any]:
         """The settings that are sent as they are, under the API's own names."""
         return {name: value for name, value in self.settings.items() if name not in _NO_FILTERS}
-
-    @cached_property
-    def start(self) -> str:
-        """The second of `start_date`, or `""` where there is none."""
-        return second(date_time(self.config.get("start_date")))
 
     # Selection and columns
 
@@ -212,7 +206,8 @@ class TallyfyStream(Stream):
             **{name: _ids_as_text(value) for name, value in self.filters.items()},
         }
         types = {name: column.get("type") for name, column in self.schema["properties"].items()}
-        return MadeFor(fingerprint(settings), fingerprint([list(self.primary_keys), types]), self.start)
+        start = second(date_time(self.config.get("start_date")))
+        return MadeFor(fingerprint(settings), fingerprint([list(self.primary_keys), types]), start)
 
     def load_bookmark(self) -> Bookmark:
         """Return the stream's bookmark of earlier syncs, and warn if it is void."""
@@ -221,18 +216,9 @@ class TallyfyStream(Stream):
             self.logger.warning("The bookmark of '%s' %s; the stream starts over.", self.name, found.void)
         return found
 
-    def floor(self, found: Bookmark) -> float:
-        """Return the second before which all changes are known, or `BOTTOM`; streams without dates read everything."""
-        if self.replication_key is None:
-            return BOTTOM
-        # A replica may have shown changes late, and transactions may have been committed late.
-        lookback: int = self.config["lookback_seconds"]
-        known = to_second(found.value) if self.has_bookmark else BOTTOM
-        return max(known - lookback, to_second(self.start))
-
     @override
     def compare_start_date(self, value: str, start_date_value: str) -> str:
-        """Return the bookmark as it is: `floor` knows of `start_date`, and of bookmarks that are no date-times."""
+        """Return the bookmark as it is: `Bookmark` knows of `start_date`, and of bookmarks that are no date-times."""
         return value
 
     @override

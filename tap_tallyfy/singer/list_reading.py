@@ -11,7 +11,7 @@ import msgspec
 
 from tap_tallyfy.api.listing import Listing, ListSource
 from tap_tallyfy.dates import to_second, to_text
-from tap_tallyfy.reading.page import Page
+from tap_tallyfy.reading.page import Page, Window
 from tap_tallyfy.reading.paginator import BOTTOM
 from tap_tallyfy.reading.seen import Seen
 from tap_tallyfy.records.contract import ORG_ID
@@ -28,6 +28,7 @@ _SAMPLE: Final = 20
 #: Names in one line of the log; a server may send thousands.
 _MOST_NAMES: Final = 10
 _LONGEST_NAME: Final = 60
+_DAY: Final = 86_400
 
 
 NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -72,7 +73,7 @@ class ListReading:
         stream, seen = self.stream, self._seen
         known = self._bookmark.rows.get(stream.config["org_id"])
         counts: Mapping[str, object] = known if isinstance(known, dict) else {}
-        for listing in stream.all_listings if self._bare else stream.listings_since(floor):
+        for listing in self._listings(floor):
             orders = stream.orders_by_change(self._bookmark.sort)
             before = len(seen)
             tally = self.tallies[listing.name] = Tally(counts.get(listing.name))
@@ -84,7 +85,23 @@ class ListReading:
 
     def sample(self) -> Sequence[Record]:
         """Return the records of one page."""
-        return self.stream.first_page(self.source(self.stream.listings[0])).records
+        return self.source(self.stream.listings[0]).read(Window(1, self.stream.config["page_size"])).records
+
+    def _listings(self, floor: float) -> Sequence[Listing]:
+        """Return the lists, without most records older than a second where the API can leave them out."""
+        stream = self.stream
+        if self._bare:  # whatever the user's filters are
+            return (*stream.lists, stream.archived) if stream.archived else stream.lists
+        if floor == BOTTOM or not stream.since_parameter or stream.since_parameter in stream.filters:
+            return stream.listings
+        # A day earlier, as nobody says in which time zone a day begins.
+        since = {stream.since_parameter: to_text(floor - _DAY)[: len("2025-01-15")]}
+        return [
+            replace(
+                each, param_variants=(*({**variant, **since} for variant in each.param_variants), *each.param_variants)
+            )
+            for each in stream.listings
+        ]
 
     @property
     def clock(self) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -13,17 +12,14 @@ from typing_extensions import override
 from tap_tallyfy.api.endpoint import Endpoint
 from tap_tallyfy.api.errors import FilterRefusedError
 from tap_tallyfy.api.listing import DEFAULT, Listing, ListSource, is_archived
-from tap_tallyfy.dates import to_text
 from tap_tallyfy.reading.evidence import SortEvidence
-from tap_tallyfy.reading.page import Page, Source, UnreadableError, Window
+from tap_tallyfy.reading.page import Source, UnreadableError, Window
 from tap_tallyfy.reading.paginator import BOTTOM, Order
 from tap_tallyfy.reading.seen import Seen
 from tap_tallyfy.reading.walk import Walk
 from tap_tallyfy.records.nested import Misfit
 from tap_tallyfy.records.shapes import Record
 from tap_tallyfy.singer.base import TallyfyStream
-
-_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -101,24 +97,6 @@ class ListStream(TallyfyStream):
         includes = wanted == "include" and (status is None or keeps_status)
         return (*self.lists, self.archived) if includes else self.lists
 
-    @property
-    def all_listings(self) -> Sequence[Listing]:
-        """The lists that make up the stream, whatever the user's filters are."""
-        return (*self.lists, self.archived) if self.archived else self.lists
-
-    def listings_since(self, floor: float) -> Sequence[Listing]:
-        """Return the lists, without most records older than the floor where the API can leave them out."""
-        if floor == BOTTOM or not self.since_parameter or self.since_parameter in self.filters:
-            return self.listings
-        # A day earlier, as nobody says in which time zone a day begins.
-        since = {self.since_parameter: to_text(floor - _DAY)[: len("2025-01-15")]}
-        return [
-            replace(
-                each, param_variants=(*({**variant, **since} for variant in each.param_variants), *each.param_variants)
-            )
-            for each in self.listings
-        ]
-
     # Records
 
     @override
@@ -127,16 +105,12 @@ class ListStream(TallyfyStream):
 
     def is_wanted(self, record: Record) -> bool:
         """Return whether the user's settings do not leave a record out, although its list shows it."""
-        return not (self._excludes_archived and is_archived(record))
+        return not (is_archived(record) and self.settings.get("archived") == "exclude")
 
     def changed_at(self, record: Record) -> str | None:
         """Return when a record changed last, as far as it says."""
         changed_at: str | None = record.get("last_updated")
         return changed_at
-
-    @cached_property
-    def _excludes_archived(self) -> bool:
-        return self.settings.get("archived") == "exclude"
 
     # Reading
 
@@ -180,10 +154,6 @@ class ListStream(TallyfyStream):
         """Return the URL of a path of the contract."""
         return f"{str(self.config['api_url']).rstrip('/')}{path.replace('{org_id}', self.config['org_id'])}"
 
-    def first_page(self, source: ListSource) -> Page:
-        """Return the first page of a list."""
-        return source.read(Window(1, self.config["page_size"]))
-
     def read(
         self,
         listing: Listing,
@@ -207,14 +177,14 @@ class ListStream(TallyfyStream):
             for number, hidden in enumerate(self.maybe_hidden):
                 shown[number] += hidden.matches(record)
             yield record
-        for part in self._hidden_listings(listing, source_of, shown, seen):
+        for part in _hidden_listings(self, listing, source_of, shown, seen):
             yield from self.walk(part, source_of(part), seen, floor, {})
 
     def orders_by_change(self, proven: str | None) -> Mapping[Order, SortEvidence]:
         """Return the orders by change that records allow; an earlier sync may have seen that one is honoured."""
         return {
             order: SortEvidence(proven=order.sort == proven, of_creation=self.append_only)
-            for order in self._usable(self.by_change)
+            for order in _usable(self, self.by_change)
         }
 
     def walk(
@@ -245,7 +215,7 @@ class ListStream(TallyfyStream):
             size=self.config["page_size"],
             floor=floor,
             by_change=dict(sorted(orders.items(), key=lambda each: not each[1].proven)),
-            by_creation=self._usable(self.by_creation if by_creation is None else by_creation),
+            by_creation=_usable(self, self.by_creation if by_creation is None else by_creation),
             prefer_unpaginated=self.prefer_unpaginated or bool(self.settings.get("without_pagination")),
             concurrency=self.config["concurrency"],
             trust_totals=self.config["trust_totals"],
@@ -257,33 +227,39 @@ class ListStream(TallyfyStream):
             yield record
         seen.next_list()
 
-    def _hidden_listings(
-        self, listing: Listing, source_of: Callable[[Listing], ListSource], shown: Sequence[int], seen: Seen
-    ) -> Iterator[Listing]:
-        """Yield the parts of a list that it leaves out; a filter by status settles the matter.
 
-        Args:
-            shown: For each part that may be hidden, how many of its records the list has shown.
-        """
-        # LIVE: no source says whether a list without a status holds all; goes once a live list has shown that it does.
-        for hidden, count in zip(self.maybe_hidden, shown, strict=True) if "status" not in self.filters else ():
-            for variant in ({**params, **more} for params in listing.param_variants for more in hidden.param_variants):
-                part = Listing(hidden.name, (variant,), fields=listing.fields)
-                try:
-                    page = self.first_page(source_of(part))
-                except (FilterRefusedError, UnreadableError):
-                    continue
-                settled = [record for record in page.records if seen.unchanged_since_start(record)]
-                is_understood = any(map(hidden.matches, page.records))
-                # Records that are not settled may have become part of it while the list was read.
-                counts_more = (page.pagination.total or 0) > count + page.count - len(settled)
-                if not all(map(seen.in_any_list, settled)) or (is_understood and (counts_more or not count)):
-                    yield part
-                if is_understood:
-                    break
+def _hidden_listings(
+    stream: ListStream,
+    listing: Listing,
+    source_of: Callable[[Listing], ListSource],
+    shown: Sequence[int],
+    seen: Seen,
+) -> Iterator[Listing]:
+    """Yield the parts of a list that it leaves out; a filter by status settles the matter.
 
-    def _usable(self, orders: Iterable[Order]) -> Sequence[Order]:
-        """Return the orders that records have the field for, and that the user's own `sort` does not exclude."""
-        sort = self.settings.get("sort")
-        fields = self.schema["properties"]
-        return [order for order in orders if order.field in fields and sort in {None, order.sort}]
+    Args:
+        shown: For each part that may be hidden, how many of its records the list has shown.
+    """
+    # LIVE: no source says whether a list without a status holds all; goes once a live list has shown that it does.
+    for hidden, count in zip(stream.maybe_hidden, shown, strict=True) if "status" not in stream.filters else ():
+        for variant in ({**params, **more} for params in listing.param_variants for more in hidden.param_variants):
+            part = Listing(hidden.name, (variant,), fields=listing.fields)
+            try:
+                page = source_of(part).read(Window(1, stream.config["page_size"]))
+            except (FilterRefusedError, UnreadableError):
+                continue
+            settled = [record for record in page.records if seen.unchanged_since_start(record)]
+            is_understood = any(map(hidden.matches, page.records))
+            # Records that are not settled may have become part of it while the list was read.
+            counts_more = (page.pagination.total or 0) > count + page.count - len(settled)
+            if not all(map(seen.in_any_list, settled)) or (is_understood and (counts_more or not count)):
+                yield part
+            if is_understood:
+                break
+
+
+def _usable(stream: ListStream, orders: Iterable[Order]) -> Sequence[Order]:
+    """Return the orders that records have the field for, and that the user's own `sort` does not exclude."""
+    sort = stream.settings.get("sort")
+    fields = stream.schema["properties"]
+    return [order for order in orders if order.field in fields and sort in {None, order.sort}]

@@ -23,6 +23,7 @@ from tap_tallyfy.records.nested import Misfit
 from tap_tallyfy.records.shapes import Record
 from tap_tallyfy.singer import bookmark, deletions
 from tap_tallyfy.singer.base import TallyfyStream
+from tap_tallyfy.singer.bookmark import Bookmark
 from tap_tallyfy.singer.changed import ChangedReading
 from tap_tallyfy.singer.deletions import ShrunkError, Tally
 from tap_tallyfy.singer.list_reading import ListReading, listed
@@ -227,13 +228,23 @@ class Reading:
             self._session.fail(self._parent.name, ShrunkError(error[0].upper() + error[1:]))
 
 
+def _floor(stream: TallyfyStream, found: Bookmark) -> float:
+    """Return the second before which all changes are known, or `BOTTOM`; streams without dates read everything."""
+    if stream.replication_key is None:
+        return BOTTOM
+    # A replica may have shown changes late, and transactions may have been committed late.
+    lookback: int = stream.config["lookback_seconds"]
+    known = to_second(found.value) if stream.has_bookmark else BOTTOM
+    return max(known - lookback, to_second(stream.made_for.start_date))
+
+
 class _Share:
     """One stream's share of a reading."""
 
     def __init__(self, stream: TallyfyStream) -> None:
         self.stream = stream  #: The stream.
         self.bookmark = stream.load_bookmark()  #: Its notes of earlier syncs.
-        self.floor = stream.floor(self.bookmark)  #: The second before which all changes are known, or `BOTTOM`.
+        self.floor = _floor(stream, self.bookmark)  #: The second before which all changes are known, or `BOTTOM`.
         self.columns = stream.columns()  #: Fits a row to its SCHEMA.
         self.aside = _Spool(as_floats=self.columns.as_floats)  #: Rows that wait for the stream's turn.
         known = self.bookmark.rows.get(stream.config["org_id"])

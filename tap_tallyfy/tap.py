@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import signal
 import sys
@@ -74,6 +75,8 @@ class TapTallyfy(Tap):
             _refuse(settings.errors_before_schema(config, schema))
         self._settings_checked = validate_config
         hide_in_log(Secrets(config))
+        # The SDK warns at each record without a date, as if bookmarks were made of the records.
+        logging.getLogger("singer_sdk").addFilter(_is_no_lack_of_a_date)
         with command.signals_kept():  # the SDK takes over those of the whole process
             super().__init__(config=config, validate_config=validate_config, **kwargs)
 
@@ -272,6 +275,10 @@ def _write(report: Report | None, error: BaseException | None) -> None:
         except OSError as why:
             if error is None:
                 raise OutputError(f"The file that 'report' names cannot be written ({why.strerror}).") from None
+
+
+def _is_no_lack_of_a_date(record: logging.LogRecord) -> bool:
+    return record.msg != "New replication value is null"
 
 
 def _nothing() -> None:

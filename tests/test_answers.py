@@ -174,7 +174,7 @@ def test_an_answer_inside_of_its_field(sent: str, value: str | None, value_json:
         (f'[{{"filename":"a","public_link":"{SECRET}"}}]', '[{"filename":"a"}]'),
         (f'{{"field_type":"image","value":{{"0":{{"id":1,"src":"{SECRET}"}}}},"id":"f"}}', '[{"id":1}]'),
         (f'{{"guests":[{{"email":"a@b.com","link":"{SECRET}"}}]}}', '{"guests":[{"email":"a@b.com"}]}'),
-        (f'[["{SECRET}"],{{"url":"{SECRET}"}}]', f'[["{SECRET}"],{{"url":"{SECRET}"}}]'),
+        (f'[["{SECRET}"],{{"label":"{SECRET}","x":"{SECRET}"}}]', f'[["{SECRET}"],{{"label":"{SECRET}"}}]'),
         (f'{{"webhook":"{SECRET}","a":1}}', '{"a":1}'),
     ],
 )

@@ -44,7 +44,7 @@ def credentials(value: Any, *, of_guests: bool = False, in_file: bool = False) -
         return 0
     in_file = in_file or bool(FILE_MARKS & value.keys()) or {"url", "source"} <= value.keys()
     found = [name for name in value if name in ALWAYS or BESIDE.get(name, set()) & value.keys()]
-    found += [name for name in value if name == "guest_id" and not isinstance(value[name], int)]
+    found += [name for name in value if name == "guest_id" and type(value[name]) is not int]
     found += OF_A_GUEST & value.keys() if of_guests else []
     found += {"url", "link", "full_url"} & value.keys() if in_file else []
     return len(found) + sum(
@@ -135,11 +135,91 @@ def test_credentials_are_removed(value: Any, expected: Any) -> None:
 @pytest.mark.parametrize("shape", [list, lambda fields: {"data": fields}, lambda fields: {"3": fields[0]}])
 def test_an_answer_by_field_id_is_a_file_where_a_definition_says_so(name: str, shape: Any) -> None:
     fields = shape([{"id": "f", "field_type": "file"}])
-    answers = {"f": {"id": 1, "name": "a", "src": SECRET}, "g": {"src": SECRET}}
-    expected = {"f": {"id": 1, "name": "a"}, "g": {"src": SECRET}}
+    answers = {"f": {"id": 1, "name": "a", "text": SECRET}, "g": {"text": SECRET}}
+    expected = {"f": {"id": 1, "name": "a"}, "g": {"text": SECRET}}
     assert redact({name: fields, "taskdata": answers}, TASKS)["taskdata"] == expected
     nested = {"tasks": [{name: fields, "prerun": copy.deepcopy(answers)}]}
     assert redact(nested, RUNS)["tasks"][0]["prerun"] == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        # a text that a person entered, alone, as a choice, or in a table
+        *((kept, kept) for kept in (SECRET, [SECRET], {"0": SECRET, "2": SECRET}, [[SECRET], [{"label": SECRET}]])),
+        ([{"id": 1, "text": SECRET, "value": SECRET, "selected": True}],) * 2,
+        ({"id": 1, "value": SECRET},) * 2,
+        ({"id": "f", "field_value": SECRET},) * 2,
+        ({"users": [{"id": 1, "avatar": SECRET}], "guests": [], "groups": []},) * 2,
+        ({"field_type": "text", "value": {"src": SECRET}},) * 2,
+        # what may be a file, although nothing says so
+        ([{"id": 1, "name": "a", "src": SECRET}], [{"id": 1, "name": "a"}]),
+        ({"title": "a", "Preview": f"see {SECRET}", "more": {"x": SECRET}}, {"title": "a", "more": {}}),
+        ({"id": 1, "label": "a", "href": "uploads/a", "urls": [SECRET]}, {"id": 1, "label": "a"}),
+        ({"data": [{"id": 1, "s3": SECRET}]}, {"data": [{"id": 1}]}),
+        ({"5": {"id": 1, "s3": SECRET}}, {"5": {"id": 1}}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("kind", "name"), [(RUNS, "prerun"), (TASKS, "taskdata"), (RUNS, "tasks")])
+def test_an_answer_by_field_id_shows_only_addresses_that_a_person_entered(
+    kind: str, name: str, answer: Any, expected: Any
+) -> None:
+    def holding(value: Any) -> Any:
+        return [{"taskdata": {"f" * 32: value}}] if name == "tasks" else {"f" * 32: value}
+
+    assert redacted(holding(answer), kind, name) == holding(expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["filename", "Filename", "file_name", "fileName", "FILE-NAME", "mime_type", "mimeType"]
+)
+def test_the_marks_of_a_file_may_be_written_in_any_way(name: str) -> None:
+    assert redacted([{name: "a", "SRC": SECRET, "x": [SECRET]}], field="custom") == [{name: "a", "x": []}]
+
+
+@pytest.mark.parametrize("beside", ["size", "Size", "extension", "bytes"])
+@pytest.mark.parametrize("address", ["url", "Link", "signed_url", "hrefs"])
+def test_an_address_beside_what_files_have_is_one_of_a_file(beside: str, address: str) -> None:
+    assert redacted([{beside: "1", address: SECRET, "src": SECRET}], field="custom") == [{beside: "1"}]
+
+
+@pytest.mark.parametrize("name", ["attachments", "files", "assets", "File"])
+def test_what_is_called_files_holds_files(name: str) -> None:
+    assert redacted({name: [{"id": 1, "src": SECRET}, SECRET]}, field="custom") == {name: [{"id": 1}]}
+    assert redacted({name: SECRET, "n": 1}, field="custom") == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("password", "api_key", "apiKey", "token", "secret", "client_secret", "Access-Token", "refresh_tokens"),
+        *("private_key", "slack_webhook_url", "invitation_link", "magicLink", "shared_url", "db_password"),
+    ],
+)
+@pytest.mark.parametrize("value", ["a", ["a"], {"b": "a"}], ids=repr)
+def test_names_that_say_that_they_are_secrets_are_believed(name: str, value: Any) -> None:
+    assert redact({"id": "r", name: value, "x": [{"y": {name: value}}]}, RUNS) == {"id": "r", "x": [{"y": {}}]}
+    assert redact({"id": 1, "field": name, "old_value": value}, FEED)["old_value"] is None
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {
+            "top_secret": "1",
+            "has_password": True,
+            "tokens": 5,
+            "token": None,
+            "password_changed_at": "2026",
+            "key": "a",
+        },
+        {"tokenizer": "a", "author": "a", "secretary": "a", "url": SECRET, "share": "a", "linked_step_id": "a"},
+    ],
+    ids=str,
+)
+def test_what_only_sounds_like_a_secret_is_kept(row: Any) -> None:
+    assert redacted([row], field="custom") == [row]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +235,7 @@ def test_an_answer_by_field_id_is_a_file_where_a_definition_says_so(name: str, s
     ],
 )
 def test_nothing_else_is_touched(value: Any) -> None:
-    assert redacted(value) == value
+    assert redacted(value, field="custom") == value
 
 
 # Records
@@ -257,8 +337,8 @@ VALUES = st.recursive(
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(VALUES)
 def test_any_json(value: Any) -> None:
-    found = redacted(value)
+    found = redacted(value, field="custom")
     assert credentials(found) == 0
     if credentials(value) == 0:
         assert found == value
-    assert redacted(found) == found
+    assert redacted(found, field="custom") == found

@@ -15,11 +15,12 @@ from tap_tallyfy.api.endpoint import Endpoint
 from tap_tallyfy.api.errors import FilterRefusedError, ListFailedError, ListUnsupportedError, PassingError
 from tap_tallyfy.api.response import Response
 from tap_tallyfy.reading.page import Page, Record, UnreadableError, Window
+from tap_tallyfy.records.nested import nested_value
 
 
 def is_archived(record: Record) -> bool:
     """Return whether a parsed record is archived: archiving sets its status and its date (vendor docs)."""
-    return bool(record.get("archived_at")) or record.get("status") == "archived"
+    return bool(nested_value(record, "archived_at")) or record.get("status") == "archived"
 
 
 def is_completed(record: Record) -> bool:

@@ -35,7 +35,7 @@ from tap_tallyfy.singer.progress import Progress
 from tap_tallyfy.singer.report import Report
 from tap_tallyfy.singer.session import Session, SyncFailedError
 from tap_tallyfy.singer.shared_reading import SharedList
-from tap_tallyfy.singer.writer import LineWriter, OutputError
+from tap_tallyfy.singer.writer import LineWriter
 from tap_tallyfy.streams import STREAMS
 
 
@@ -197,8 +197,7 @@ class TapTallyfy(Tap):
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
         if value == CliTestOptionValue.All.value:
             given = ctx.params["config"]
-            with command.signals_sent_to(_stop_at_once):
-                cls(config=given.config, parse_env_config=given.parse_env).check_access()
+            cls(config=given.config, parse_env_config=given.parse_env).check_access()
             ctx.exit()
         super().cb_test(ctx, param, value)
 
@@ -215,35 +214,29 @@ class TapTallyfy(Tap):
     ) -> None:
         PluginBase.invoke.__func__(cls, about=about, about_format=about_format)  # type: ignore[attr-defined]
         cls.print_version(print_fn=cls.logger.info)
-        secrets = Secrets(config.config)
-        report = cls._report(config.config, parse_env=config.parse_env, secrets=secrets)
-        try:
-            tap = cls(
-                config=config.config,
-                state=settings.json_content("--state", state),
-                catalog=settings.catalog("--catalog", catalog),
-                parse_env_config=config.parse_env,
-            )
-            if report:
-                report.session, report.hidden = tap.session, tap.session.client.secrets.hidden
+        tap = cls(
+            config=config.config,
+            state=settings.json_content("--state", state),
+            catalog=settings.catalog("--catalog", catalog),
+            parse_env_config=config.parse_env,
+        )
+        report: Report = click.get_current_context().obj
+        report.path = Path(tap.config["report"]) if "report" in tap.config else None
+        report.session = tap.session
 
-            def stop(number: int, _frame: FrameType | None) -> None:
-                name, code = signal.Signals(number).name, 128 + number
-                say = partial(tap.logger.error, "Stopped by %s; the bookmark stays where it was.", name)
-                try:
-                    say()
-                except RuntimeError:  # the log is in the middle of a line, and takes no other one inside of it
-                    atexit.register(say)
-                if not isinstance(tap.message_writer, LineWriter):
-                    sys.exit(code)
-                tap.message_writer.stop(code, lambda: _write(report, SystemExit(code)))
+        def stop(number: int, _frame: FrameType | None) -> None:
+            name, code = signal.Signals(number).name, 128 + number
+            say = partial(tap.logger.error, "Stopped by %s; the bookmark stays where it was.", name)
+            try:
+                say()
+            except RuntimeError:  # the log is in the middle of a line, and takes no other one inside of it
+                atexit.register(say)
+            if not isinstance(tap.message_writer, LineWriter):
+                sys.exit(code)
+            tap.message_writer.stop(code, lambda: command.write_report(report, SystemExit(code)))
 
-            with command.signals_sent_to(stop):
-                tap.sync_all()
-        except BaseException as error:
-            _write(report, error)
-            raise
-        _write(report, None)
+        with command.signals_sent_to(stop):
+            tap.sync_all()
 
     @classmethod
     @override
@@ -258,24 +251,6 @@ class TapTallyfy(Tap):
             logger=cls.logger,
         )
 
-    @classmethod
-    def _report(cls, config: dict[str, Any], *, parse_env: bool, secrets: Secrets) -> Report | None:
-        path = config.get("report") or (os.environ.get("TAP_TALLYFY_REPORT") if parse_env else None)
-        if not path or not isinstance(path, str):
-            return None
-        return Report(Path(path), cls.get_plugin_version(), secrets.hidden)
-
-
-def _write(report: Report | None, error: BaseException | None) -> None:
-    if report:
-        code = command.exit_code(error) if error else 0
-        message = "" if error is None or isinstance(error, SystemExit) else " ".join(command.sentences(error))
-        try:
-            report.write(command.outcome(code), code, retry=command.is_retried(code), message=message)
-        except OSError as why:
-            if error is None:
-                raise OutputError(f"The file that 'report' names cannot be written ({why.strerror}).") from None
-
 
 def _is_no_lack_of_a_date(record: logging.LogRecord) -> bool:
     return record.msg != "New replication value is null"
@@ -283,10 +258,6 @@ def _is_no_lack_of_a_date(record: logging.LogRecord) -> bool:
 
 def _nothing() -> None:
     pass
-
-
-def _stop_at_once(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
 
 
 def _refuse(errors: Iterable[str]) -> None:

@@ -70,18 +70,19 @@ class SecretFilter(logging.Filter):
             message = record.getMessage()
         except Exception:  # noqa: BLE001 - arguments that do not fit; logging says so itself
             message = ""
-        if (rewritten := self._hidden(message)) != message:
+        if (rewritten := self.hidden(message)) != message:
             record.msg, record.args = rewritten, ()
         for name in vars(record).keys() - _STANDARD:
-            if self._hidden(text := repr(vars(record)[name])) != text:
+            if self.hidden(text := repr(vars(record)[name])) != text:
                 setattr(record, name, MASK)
         if record.exc_info and not record.exc_text:
             text = logging.Formatter().formatException(record.exc_info)
-            if (rewritten := self._hidden(text)) != text:
+            if (rewritten := self.hidden(text)) != text:
                 record.exc_info, record.exc_text = None, rewritten
         return True
 
-    def _hidden(self, text: str) -> str:
+    def hidden(self, text: str) -> str:
+        """Return a text with `***` in place of each secret that is known."""
         for secrets in tuple(self.known):
             text = secrets.hidden(text)
         return text
@@ -96,6 +97,11 @@ def hide_in_log(secrets: Secrets) -> None:
     for logger in (logging.getLogger(), *logging.Logger.manager.loggerDict.values()):
         for handler in getattr(logger, "handlers", ()):
             handler.addFilter(_FILTER)  # which logging does once
+
+
+def hidden(text: str) -> str:
+    """Return a text as the log would show it: with `***` in place of each secret."""
+    return _FILTER.hidden(text)
 
 
 def repeats(text: str, secret: str) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tap_tallyfy.api.secrets import hidden
 from tap_tallyfy.singer.session import Session
 
 #: A sentence of a server may be any length.
@@ -23,9 +24,7 @@ _LONGEST_MESSAGE: Final = 2_000
 class Report:
     """Summarises one sync."""
 
-    path: Path  #: Where to.
-    version: str  #: The version of the tap.
-    hidden: Callable[[str], str]  #: Returns a text with each secret in it hidden.
+    path: Path | None = None  #: Where to, or None for no report.
     session: Session | None = None  #: The streams' shared session, or None before there is one.
     _began: float = field(default_factory=time.time)
 
@@ -41,12 +40,14 @@ class Report:
         Raises:
             OSError: If it cannot be written.
         """
+        if self.path is None:
+            return
         content = {
             "outcome": outcome,
             "code": code,
             "retry": retry,
-            "message": self.hidden(message)[:_LONGEST_MESSAGE],
-            "version": self.version,
+            "message": hidden(message)[:_LONGEST_MESSAGE],
+            "version": importlib.metadata.version("tap-tallyfy"),
             "started": _iso(self._began),
             "seconds": round(time.time() - self._began, 3),
             "streams": self._streams(),

@@ -22,7 +22,6 @@ APART = (
     "test_large.py",
     "test_models.py",
     "test_models_meltano.py",
-    "test_organization.py",
     "test_page.py",
     "test_questions.py",
 )
@@ -47,6 +46,7 @@ SLOWEST = (
     "test_deletions",
     "test_postgres",
     "test_lists_loaded",
+    "test_organization",
 )
 
 

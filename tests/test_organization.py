@@ -17,7 +17,17 @@ import yaml
 
 from sandbox import Sandbox
 from tests import meltano
-from tests.organizations import PASSWORD, PATIENCE, PROJECT, TAP_ALONE, Platform, child, listed, processes
+from tests.organizations import (
+    PASSWORD,
+    PATIENCE,
+    PROJECT,
+    SELECTED,
+    TAP_ALONE,
+    Platform,
+    child,
+    listed,
+    processes,
+)
 from tests.tap import ROOT, require
 
 if TYPE_CHECKING:
@@ -104,9 +114,8 @@ def test_organizations_share_tables_and_only_what_one_has_deleted_is_marked(real
     assert done.code == 0, done.log[-5000:]
     assert platform.wrong("acme") == {}
     assert platform.wrong("globex") == {}, "nothing of the other organization is marked"
-    ((marked,),) = platform.query("SELECT count(*) FROM tallyfy.runs WHERE _sdc_deleted_at IS NOT NULL")
-    assert marked >= 4
-    assert done.line["marked"] >= marked
+    assert marked(platform, "runs") >= 4
+    assert done.line["marked"] >= marked(platform, "runs")
     assert platform.syncs() == [("incremental", "done", 0), ("incremental", "done", 0), ("full", "done", 0)]
     ((fresh, lag),) = platform.query(
         "SELECT last_success, lag < interval '1 hour' FROM ops.freshness WHERE kind = 'full'"
@@ -114,35 +123,57 @@ def test_organizations_share_tables_and_only_what_one_has_deleted_is_marked(real
     assert fresh
     assert lag
 
-    # A mark that knows no organization takes the rows of all.
+    # A removed organization keeps its rows, and is synced no more.
+    del platform.accounts["globex"]
+    platform.write_organizations()
+    before = platform.query("SELECT count(*) FROM tallyfy.tasks")
+    assert platform.sync("globex").code == 78
+    assert platform.query("SELECT count(*) FROM tallyfy.tasks") == before
+
+    # With a mark that knows no organization, the rows of all are taken for deleted.
+    others = f"SELECT count(*) FROM tallyfy.tags WHERE org_id <> '{acme.org_id}' AND _sdc_deleted_at IS NOT NULL"
+    platform.instead_of_meltano(ALL_COMPLETE)
+    assert platform.sync("acme").line["marked"] > 0
+    assert platform.query(others) == [(0,)]
     platform.weaken("WHERE org_id = %s AND", "WHERE %s <> '' AND")
-    assert platform.sync("acme", "--full").code == 0
-    assert platform.wrong("globex")
+    assert platform.sync("acme").code == 0
+    assert platform.query(others) > [(0,)]
 
 
-def test_a_list_that_failed_or_is_filtered_has_nothing_marked(real: Make) -> None:
-    platform = real()
-    account = platform.accounts["acme"]
-    assert platform.sync("acme", "--full").code == 0
-    account.behaviour.forbidden = frozenset({"tasks"})
-    for run in list(account.runs)[:3]:
-        account.delete(run)
-    failed = platform.sync("acme", "--full")
-    assert (failed.code, failed.line["outcome"], failed.line["marked"]) == (77, "failed", 0)
-    assert "403" in failed.line["message"]
+#: In place of Meltano: a report that all tags were read, and none was there.
+ALL_COMPLETE = """printf %s '{"outcome": "done", "code": 0, "message": "", "streams": {},
+    "complete": {"tags": {"began": "2100-01-01T00:00:00Z", "rows": 0}}}' > "$TAP_TALLYFY_REPORT\""""
+#: A list that fails, and one that is filtered, with what says so to the tap.
+UNREAD: dict[str, tuple[set[str], dict[str, str], int]] = {
+    "tasks": ({"tasks"}, {}, 77),
+    "runs": (set(), {"TAP_TALLYFY_RUNS": '{"status": "active"}'}, 0),
+}
 
-    account.behaviour.forbidden = frozenset()
-    project = platform.folder / "meltano.yml"
-    settings = project.read_text(encoding="utf-8")
-    filtered = "    - {name: org_id}\n    - {name: runs.status, value: active}\n"
-    project.write_text(settings.replace("    - {name: org_id}\n", filtered), encoding="utf-8")
-    assert platform.sync("acme", "--full").code == 0
-    assert marked(platform, "runs") == 0
 
-    # A unit that takes every stream for complete marks what the filter hides.
-    platform.weaken('dict(report["complete"])', "dict.fromkeys(report['streams'], {'began': 'now'})")
-    assert platform.sync("acme", "--full").code == 0
-    assert marked(platform, "runs") > 3
+@pytest.mark.parametrize("strong", [True, False])
+@pytest.mark.parametrize("stream", UNREAD)
+def test_a_list_that_failed_or_is_filtered_has_nothing_marked(make: Make, stream: str, strong: bool) -> None:
+    platform = make()
+    # Nothing is loaded, so that all rows there are seem to be gone.
+    platform.execute("CREATE SCHEMA tallyfy")
+    org_id = platform.accounts["acme"].org_id
+    for name in SELECTED:
+        row = f"'{org_id}' AS org_id, now() - interval '1 day' AS _sdc_extracted_at"
+        platform.execute(f"CREATE TABLE tallyfy.{name} AS SELECT {row}, NULL::timestamptz AS _sdc_deleted_at")
+    platform.instead_of_meltano(TAP_ALONE)
+    if not strong:
+        platform.weaken('dict(report["complete"])', "dict.fromkeys(report['streams'], {'began': 'now'})")
+        platform.weaken('if status == 0 and report["outcome"] == "done":', "if report['outcome']:")
+    forbidden, variables, code = UNREAD[stream]
+    platform.accounts["acme"].behaviour.forbidden = frozenset(forbidden)
+    ended = platform.sync("acme", variables=variables)
+    assert ended.code == (code if strong else 0), ended.log[-5000:]
+    assert marked(platform, stream) == (0 if strong else 1)
+    if strong and code:
+        assert (ended.line["outcome"], ended.line["marked"]) == ("failed", 0)
+        assert "403" in ended.line["message"]
+    else:
+        assert marked(platform, "tags") == 1
 
 
 def marked(platform: Platform, table: str) -> int:
@@ -153,47 +184,50 @@ def marked(platform: Platform, table: str) -> int:
 # Processes that are killed
 
 
-@pytest.mark.parametrize("victim", ["tap", "loader", "meltano", "unit", "all"])
-def test_a_killed_sync_is_made_good_by_the_next_and_leaves_no_secret(real: Make, victim: str) -> None:
+def test_a_killed_sync_is_made_good_by_the_next_and_leaves_no_secret(real: Make) -> None:
     platform = real()
     account = platform.accounts["acme"]
     secrets = (account.access_token, PASSWORD)
-    with held(account, 5) as reached:
-        unit = platform.start("acme")
-        assert reached.wait(PATIENCE)
-        group = child(unit.pid)
-        running = processes(group)
-        tap, loader = (
-            next(pid for pid, args in running.items() if pid != group and name in args)
-            for name in ("bin/tap-tallyfy", "bin/target-postgres")
-        )
-        commands = [*running.values(), *(line for line in listed("pid,args") if int(line.split()[0]) == unit.pid)]
-        assert len(commands) == len(running) + 1
-        assert not any(secret in command for command in commands for secret in secrets)
-        victims = {"tap": [tap], "loader": [loader], "meltano": [group], "unit": [unit.pid]}
-        victims["all"] = [unit.pid, *running]
-        for process in victims[victim]:
-            os.kill(process, signal.SIGKILL)
-        if victim == "unit":
-            assert platform.sync("acme").code == 73, "the processes that are left hold the lock"
-    killed = platform.end(unit)
-    if victim in {"unit", "all"}:
-        assert killed.code == -signal.SIGKILL
-        wait_for_end(group)
-    else:
-        assert killed.code in {74, 75}, killed.log[-5000:]
-        assert killed.line["outcome"] == "retry"
-        assert processes(group) == {}, "what has outlived Meltano could write old rows later"
-    if victim != "all":
-        assert platform.files_with(*secrets) == []
+    log = ""
+    for victim in ("tap", "loader", "meltano", "unit", "all"):
+        with held(account, 5) as reached:
+            unit = platform.start("acme")
+            assert reached.wait(PATIENCE), victim
+            group = child(unit.pid)
+            running = processes(group)
+            tap, loader = (
+                next(pid for pid, args in running.items() if pid != group and name in args)
+                for name in ("bin/tap-tallyfy", "bin/target-postgres")
+            )
+            commands = [*running.values(), *(line for line in listed("pid,args") if int(line.split()[0]) == unit.pid)]
+            assert len(commands) == len(running) + 1
+            assert not any(secret in command for command in commands for secret in secrets)
+            victims = {"tap": [tap], "loader": [loader], "meltano": [group], "unit": [unit.pid]}
+            victims["all"] = [unit.pid, *running]
+            for process in victims[victim]:
+                os.kill(process, signal.SIGKILL)
+            if victim == "unit":
+                assert platform.sync("acme").code == 73, "the processes that are left hold the lock"
+        killed = platform.end(unit)
+        log += killed.log
+        if victim in {"unit", "all"}:
+            assert killed.code == -signal.SIGKILL
+            wait_for_end(group)
+            wait_for_lock(platform)
+        else:
+            assert killed.code in {74, 75}, killed.log[-5000:]
+            assert killed.line["outcome"] == "retry"
+            assert processes(group) == {}, "what has outlived Meltano could write old rows later"
+        assert (platform.files_with(*secrets) == []) is (victim != "all"), victim
 
-    assert platform.sync("acme").code == 0
+    done = platform.sync("acme")
+    assert done.code == 0, done.log[-5000:]
     assert platform.wrong("acme") == {}
     assert platform.files_with(*secrets) == []
-    assert [outcome for (outcome,) in platform.syncs("outcome")] == ["retry", "done"]
+    assert [outcome for (outcome,) in platform.syncs("outcome")] == ["retry"] * 5 + ["done"]
     assert platform.query("SELECT 1 FROM ops.syncs a JOIN ops.syncs b ON a.began < b.began AND b.began < a.ended") == []
     (stored,) = platform.query("SELECT string_agg(to_jsonb(s)::text, '') FROM ops.syncs s")
-    assert not any(secret in stored[0] for secret in secrets)
+    assert not any(secret in text for secret in secrets for text in (*stored, log, done.log))
 
 
 def wait_for_end(group: int) -> None:

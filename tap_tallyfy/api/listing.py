@@ -68,6 +68,11 @@ class ListSource:
         self._variant: Mapping[str, str] | None = None
         #: Orders and variants that the API has answered.
         self._answered: set[tuple[object, ...]] = set()
+        self._ahead: tuple[Window, Future[Response]] | None = None
+
+    def ask_ahead(self, window: Window) -> None:
+        """Ask for the page that will be read first."""
+        self._ahead = window, self.submit(window)
 
     def read(self, window: Window) -> Page:
         """Return a page.
@@ -76,6 +81,9 @@ class ListSource:
             APIError: If the API refuses, or does not answer after all tries.
             UnreadableError: If it refuses the order, or the whole list in one response.
         """
+        ahead, self._ahead = self._ahead, None
+        if ahead and ahead[0] == window:
+            return self.result(*ahead)
         if self._variant is None:
             page = self._first_supported_variant(window)
             self._variant = page.window.parameters
@@ -85,7 +93,7 @@ class ListSource:
         return page
 
     def submit(self, window: Window) -> Future[Response]:
-        """Ask for a page while others are under way; `read` must have been called before."""
+        """Ask for a page while others are under way; it comes in the variant of the last `read`."""
         request = self._endpoint.request(replace(window, parameters=self._variant or {}))
         return self._client.submit(request, self._endpoint.check, self._endpoint.account)
 

@@ -21,52 +21,38 @@ The marks and the evidence are in `claim`, the short lists in `short_lists`.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
-from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
 
-from tap_tallyfy.api.errors import LoginError
 from tap_tallyfy.api.listing import DEFAULT
 from tap_tallyfy.dates import to_second
 from tap_tallyfy.reading.page import UnreadableError, Window
 from tap_tallyfy.reading.paginator import BOTTOM
+from tap_tallyfy.records.shapes import Record
 from tap_tallyfy.singer.bookmark import Bookmark, fingerprint
-from tap_tallyfy.singer.claim import HOLD, Evidence, Marks, date_of, kind_of, version_of
+from tap_tallyfy.singer.claim import HOLD, WITNESSES, Evidence, Marks, Version, date_of, kind_of
 from tap_tallyfy.singer.list_reading import ListReading
-from tap_tallyfy.singer.short_lists import FORMS, SURPRISES, ShortLists, SurpriseError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from tap_tallyfy.singer.claim import Version
-    from tap_tallyfy.singer.list_stream import Follows, ListStream
-    from tap_tallyfy.singer.short_lists import Form
-
-    Record = dict[str, Any]
+from tap_tallyfy.singer.list_stream import Follows, ListStream
+from tap_tallyfy.singer.short_lists import FORMS, NO_PARENT, SURPRISES, Form, ShortLists, SurpriseError
 
 
 class ChangedReading:
     """Reads the lists of a stream by the parents that changed, or whole; `ListReading` does the reading.
 
-    Attributes:
-        way: `changed` or `full`.
+    Args:
+        reading: Reads the lists of the children.
+        parents: The stream of the parents; the user's filters on it play no part.
+        follows: How children can be read by their parents.
+        found: The bookmarks of the streams that are made from the list, by their names.
     """
 
     def __init__(
         self, reading: ListReading, parents: ListStream, follows: Follows, found: Mapping[str, Bookmark]
     ) -> None:
-        """Prepare to read.
-
-        Args:
-            reading: Reads the lists of the children.
-            parents: The stream of the parents; the user's filters on it play no part.
-            follows: How children can be read by their parents.
-            found: The bookmarks of the streams that are made from the list, by their names.
-        """
         config = reading.stream.config
-        self.way = "full"
+        self.way = "full"  #: Or `changed`.
         self._reading, self._stream, self._follows, self._of = reading, reading.stream, follows, parents
         self._lists, self._size = ShortLists(reading, follows), int(config["page_size"])
         self._lookback, self._every = int(config["lookback_seconds"]), 3600 * float(config[follows.full_after])
@@ -81,8 +67,6 @@ class ChangedReading:
         try:
             yield from self._short()
             self.way = "changed"
-        except LoginError:
-            raise
         except SURPRISES as why:
             self._stream.logger.info("Reading all of '%s': %s.", self._stream.name, str(why).rstrip("."))
             yield from self._full(floor)
@@ -96,21 +80,23 @@ class ChangedReading:
     # The short way
 
     def _short(self) -> Iterator[Record]:
-        marks, read = self._marks, set[Any]()
+        marks, read, shown = self._marks, set[str](), {NO_PARENT}
         changed = self._changed(marks.mark - self._lookback)
-        alone, shown = ((None, child) for child in self._lists.alone()), not changed
-        for parent, child in chain(alone, self._lists.of_parents(changed)):
-            date, shown = self._date(child), shown or parent is not None
-            if parent and max(date_of(parent) + self._lookback, self._now - HOLD) < date < self._settled:
+        forms = {parent: form for parent, (_, form) in changed.items()}
+        for parent, child in chain(self._lists.alone(), self._lists.of_parents(forms)):
+            date = self._date(child)
+            if parent and max(changed[parent][0] + self._lookback, self._now - HOLD) < date < self._settled:
                 self._give_up(date)
                 raise SurpriseError(f"one changed, and '{self._of.name}' did not show it")
             read.add(child["id"])
+            shown.add(parent)
             yield child
-        if not shown:
+        if changed and shown == {NO_PARENT}:
             raise SurpriseError(f"none of the '{self._of.name}' that changed shows any '{self._stream.name}'")
-        late = (each for each in self._lists.newest() if marks.mark <= self._date(each) < self._settled)
-        if any(each["id"] not in read for each in late):
-            marks.tie, marks.tried_at = "", 0.0
+        if any(
+            marks.mark <= self._date(each) < self._settled and each["id"] not in read for each in self._lists.newest()
+        ):
+            marks.full_at = 0.0  # evidence is gathered anew
             raise SurpriseError(f"one changed, and '{self._of.name}' did not show it")
         self._move_mark(self._now)
         self._stream.logger.info(
@@ -120,11 +106,11 @@ class ChangedReading:
             self._of.name,
         )
 
-    def _changed(self, since: float) -> list[tuple[Record, Form]]:
-        """Return the parents that changed since a moment, each with the form in which its list is asked for."""
+    def _changed(self, since: float) -> Mapping[str, tuple[float, Form]]:
+        """Return the parents that changed since a moment, each with its date and the form of its list."""
         if not self._marks.full_at:
             raise SurpriseError("no earlier sync has")
-        changed: dict[str, tuple[Record, Form]] = {}
+        changed: dict[str, tuple[float, Form]] = {}
         listed = self._parents.records(since)
         first = next(listed, None)  # from now on the clock is known
         self._check_open()
@@ -134,22 +120,21 @@ class ChangedReading:
             form = self._marks.forms.get(kind_of(parent))
             if form is None:
                 raise SurpriseError(f"nothing shows how to ask for those of {kind_of(parent)} '{self._of.name}'")
-            changed[parent["id"]] = parent, form
+            changed[parent["id"]] = date_of(parent), form
             if len(changed) > self._marks.pages or (len(changed) == self._size and self._reaches(since)):
                 raise SurpriseError(f"so many '{self._of.name}' changed that following them would cost more")
-        return list(changed.values())
+        return changed
 
     def _check_open(self) -> None:
         marks, self._now = self._marks, self._parents.clock or 0.0
-        if marks.tie not in {"", self._tie}:
-            marks.tie, marks.tried_at = "", 0.0
         if not self._now:
             raise SurpriseError("the API does not tell its time")
         if self._now - marks.counter_at < HOLD:
             raise SurpriseError(f"within 30 days one changed, and '{self._of.name}' did not show it")
-        if not marks.tie:
+        if marks.tie != self._tie:
+            marks.full_at = marks.full_at if not marks.tie else 0.0  # evidence of something else is gathered anew
             raise SurpriseError(f"nothing shows yet that '{self._of.name}' tell of every change")
-        if self._is_due(marks.full_at):
+        if self._is_due:
             raise SurpriseError(f"it is time to, by '{self._follows.full_after}'")
 
     def _reaches(self, since: float) -> bool:
@@ -164,44 +149,42 @@ class ChangedReading:
 
     def _full(self, floor: float) -> Iterator[Record]:
         marks, evidence = self._marks, self._gathered()
+        settled = self._settled
         for child in self._reading.records(floor):
-            if evidence:
-                evidence.add(child, self._date(child))
+            date = self._date(child)
+            if evidence and date < settled:
+                evidence.add(child, date)
             yield child
         began = self._reading.clock or 0.0
         marks.pages = -(-sum(tally.rows for tally in self._reading.tallies.values()) // self._size)
         # Every child changed before that has been sent, and what changes from now on dates its parent later.
         self._move_mark(began)
-        marks.full_at = began
         if evidence:
             self._learn(evidence, began)
 
     def _gathered(self) -> Evidence | None:
         """Return evidence with the parents in it; None while it is held up, or was gathered lately."""
         marks = self._marks
-        if self._now and (self._now - marks.counter_at < HOLD or not self._is_due(marks.tried_at)):
+        if self._now and (self._now - marks.counter_at < HOLD or not self._is_due):
             return None
+        marks.tie, marks.full_at = "", self._now
         self._parents = ListReading(self._of, self._order, bare=True)
-        try:
-            evidence = Evidence(self._parents.records(BOTTOM), self._follows, self._lookback)
-        except LoginError:
-            raise
-        except SURPRISES:
-            marks.tie, marks.tried_at = "", self._now
-            return None
-        evidence.settled = self._settled
-        return evidence
+        with suppress(*SURPRISES):
+            return Evidence(self._parents.records(BOTTOM), self._follows, self._lookback)
+        return None
 
     def _learn(self, evidence: Evidence, began: float) -> None:
         """Judge the claim, and learn how the short lists are asked for."""
         marks = self._marks
-        marks.tie, marks.forms, marks.tried_at = "", {}, began
+        marks.full_at, marks.forms = began, {}
         if evidence.counter > began - HOLD:
             self._give_up(evidence.counter)
-        elif evidence.suffices and self._shows(evidence.alone, self._lists.alone):
+        elif evidence.witnesses >= WITNESSES and self._shows(evidence.alone, self._lists.alone()):
             marks.tie = self._tie
             for kind, samples in evidence.samples():
-                form = next((form for form in FORMS if all(self._agrees(*each, form) for each in samples)), None)
+                wanted = {key: version for shown in samples.values() for key, version in shown.items()}
+                lists = ((form, self._lists.of_parents(dict.fromkeys(samples, form))) for form in FORMS)
+                form = next((form for form, listed in lists if self._shows(wanted, listed)), None)
                 if form is not None:
                     marks.forms[kind] = form
             if self._order.sort is None:  # the next sync need not prove it
@@ -216,18 +199,14 @@ class ChangedReading:
             self._of.name,
         )
 
-    def _agrees(self, parent: str, wanted: Mapping[Any, Version], form: Form) -> bool:
-        return self._shows(wanted, partial(self._lists.of_parent, parent, form))
-
-    def _shows(self, wanted: Mapping[Any, Version], read: Callable[[], Iterable[Record]]) -> bool:
-        """Return whether a short list shows each child as the full ones did, or as it was later."""
-        try:
-            found = {child["id"]: version_of(child, self._date(child)) for child in read()}
-        except LoginError:
-            raise
-        except SURPRISES:
-            return False
-        return all(key in found and (found[key] == seen or found[key].date > seen.date) for key, seen in wanted.items())
+    def _shows(self, wanted: Mapping[str, Version], listed: Iterable[tuple[str, Record]]) -> bool:
+        """Return whether short lists show each child as the full ones did, or as it was later."""
+        with suppress(*SURPRISES):
+            found = {child["id"]: Version.of(child, self._date(child)) for _, child in listed}
+            return all(
+                key in found and (found[key] == seen or found[key].date > seen.date) for key, seen in wanted.items()
+            )
+        return False
 
     # Moments, in seconds since the epoch
 
@@ -236,6 +215,11 @@ class ChangedReading:
         """The second before which what changed is the same in every response of this sync."""
         return (self._parents.clock or BOTTOM) - self._lookback
 
+    @property
+    def _is_due(self) -> bool:
+        """Whether the last full reading would be too old when the next sync comes."""
+        return not 0 <= self._now - self._marks.full_at <= self._every - (self._now - self._marks.before)
+
     def _move_mark(self, now: float) -> None:
         """Move the mark to the newest date that was read, and by the time since the last sync, but not beyond now."""
         marks = self._marks
@@ -243,10 +227,6 @@ class ChangedReading:
         passed = now - marks.before if marks.before else 0.0
         marks.mark = min(now, max(marks.mark + passed, self._reading.limit, self._parents.limit))
         marks.before = now
-
-    def _is_due(self, at: float) -> bool:
-        """Return whether what was done then would be too old when the next sync comes."""
-        return not 0 <= self._now - at <= self._every - (self._now - self._marks.before)
 
     def _date(self, child: Record) -> float:
         return to_second(self._stream.changed_at(child))

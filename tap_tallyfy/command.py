@@ -29,7 +29,6 @@ from tap_tallyfy.api.errors import (
     NetworkSettingsError,
 )
 from tap_tallyfy.reading.page import UnreadListError
-from tap_tallyfy.settings import refusal
 from tap_tallyfy.singer.base import EXPECTED
 from tap_tallyfy.singer.deletions import ShrunkError
 from tap_tallyfy.singer.report import Report
@@ -137,7 +136,7 @@ def _report_path(args: Sequence[str]) -> Path | None:
 
 def _refuse_to_start(sentences: Sequence[str]) -> None:
     if sentences:
-        raise refusal(*sentences)
+        raise ConfigValidationError(" ".join(sentences), errors=list(sentences))
     if sys.stdout is None:
         raise OutputError("Nothing can be written, since standard output is closed; check the target.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
@@ -27,6 +28,7 @@ _DAY: Final = 86_400
 _FIRST_SECOND: Final = -62_135_596_800
 #: How much this machine's clock may differ from the API's, in seconds.
 _CLOCKS_DIFFER: Final = 86_400
+_MINUTE: Final = 60
 
 
 class ConversionError(Exception):
@@ -90,6 +92,15 @@ def to_text(seconds: float) -> str:
     return f"{moment.isoformat(timespec='seconds')}.000Z"
 
 
-def lies_in_the_future(value: str | None) -> bool:
-    """Return whether a date-time in that form is still to come, however wrong a clock is."""
-    return to_second(value) > time.time() + _CLOCKS_DIFFER
+def lies_in_the_future(value: str | None, clock: Callable[[], float | None] = lambda: None) -> bool:
+    """Return whether a date-time in that form is still to come, however wrong a clock is.
+
+    Args:
+        clock: Returns the seconds since the epoch by another clock, or None where there is none; called only where this
+            machine's clock has not come to the date-time yet.
+    """
+    ahead = to_second(value) - time.time()
+    if ahead <= 0:
+        return False
+    told = clock()
+    return ahead > _CLOCKS_DIFFER if told is None else to_second(value) > told + _MINUTE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,25 @@ def test_a_bookmark_of_the_future_is_not_used(sandbox: Sandbox) -> None:
     assert result.ids == sandbox.runs.keys()
     assert "lies in the future" in result.stderr
     assert result.states[-1]["bookmarks"]["runs"]["replication_key_value"] < value
+
+
+@pytest.mark.parametrize("hours", [1, 23])
+def test_a_bookmark_ahead_of_the_servers_clock_is_not_used(sandbox: Sandbox, hours: int) -> None:
+    sandbox.set_clock(datetime.now(timezone.utc))
+    state = run_tap(sandbox).states[-1]
+    ahead = f"{sandbox.now() + timedelta(hours=hours):%Y-%m-%dT%H:%M:%S}.000Z"
+    state["bookmarks"]["runs"]["replication_key_value"] = ahead
+    result = run_tap(sandbox, state=state)
+    assert result.ids == sandbox.runs.keys()
+    assert "lies in the future" in result.stderr
+    assert result.states[-1]["bookmarks"]["runs"]["replication_key_value"] < ahead
+
+
+def test_a_bookmark_ahead_of_this_machine_is_used_where_the_servers_clock_is_ahead_too(sandbox: Sandbox) -> None:
+    sandbox.set_clock(datetime.now(timezone.utc) + timedelta(hours=3))
+    sandbox.touch(min(sandbox.runs))
+    state = run_tap(sandbox).states[-1]
+    assert run_tap(sandbox, state=state).ids < sandbox.runs.keys()
 
 
 @pytest.mark.parametrize("settings", [{}, {"start_date": "2025-01-15"}], ids=["alone", "with a start_date"])

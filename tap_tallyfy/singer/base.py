@@ -49,6 +49,9 @@ class StreamsOfList(Protocol):
     def borrowed(self) -> frozenset[str]:
         """The related data that is asked for only since other streams are made from it."""
 
+    def server_clock(self) -> float | None:
+        """Return the server's clock, in seconds since the epoch, or None where it tells none."""
+
     def records_of(self, stream: TallyfyStream) -> Iterator[Record]:
         """Yield the records of a stream."""
 
@@ -211,7 +214,7 @@ class TallyfyStream(Stream):
 
     def load_bookmark(self) -> Bookmark:
         """Return the stream's bookmark of earlier syncs, and warn if it is void."""
-        found = Bookmark.load(self.stream_state, self.replication_key, self.made_for)
+        found = Bookmark.load(self.stream_state, self.replication_key, self.made_for, self.shared.server_clock)
         if found.void and self.has_bookmark:
             self.logger.warning("The bookmark of '%s' %s; the stream starts over.", self.name, found.void)
         return found

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
 from tap_tallyfy.dates import date_time_or_none, lies_in_the_future, second
+
+#: Returns the seconds since the epoch by a clock, or None where it tells none.
+Clock = Callable[[], float | None]
 
 #: Where the SDK finds the next bookmark once a stream has been synced to its end.
 _PROGRESS: Final = "progress_markers"
@@ -47,12 +51,13 @@ class Bookmark:
     void: str = ""  #: Why the value must not be used, or `""`.
 
     @classmethod
-    def load(cls, state: dict[str, Any], replication_key: str | None, made_for: MadeFor) -> Bookmark:
+    def load(cls, state: dict[str, Any], replication_key: str | None, made_for: MadeFor, clock: Clock) -> Bookmark:
         """Read a stream's part of the state, taking nothing in it for granted.
 
         Args:
             replication_key: The field that the stream is replicated by, or None if it has no bookmark.
             made_for: The present conditions.
+            clock: Returns the server's clock, or None; asked only where this machine's is behind the bookmark.
         """
         version, rows, marks, sort = (state.get(name) for name in ("version", "rows", "marks", "sort"))
         kept = cls(
@@ -64,7 +69,7 @@ class Bookmark:
         if replication_key is None or not given or state.get(_KEY) != replication_key:
             return kept
         kept.value = date_time_or_none(given) or ""
-        kept.void = _void(state, kept.value, made_for)
+        kept.void = _void(state, kept.value, made_for, clock)
         if kept.void:
             kept.value, kept.sort = "", None
         elif isinstance(marks, dict) and state.get(_MARKED_AT) == kept.value:
@@ -104,7 +109,7 @@ def _whole(value: object) -> object:
     return value
 
 
-def _void(state: dict[str, Any], value: str, made_for: MadeFor) -> str:
+def _void(state: dict[str, Any], value: str, made_for: MadeFor, clock: Clock) -> str:
     if not value:
         return "is no date-time"
     if state.get("filters", made_for.settings) != made_for.settings:
@@ -114,4 +119,4 @@ def _void(state: dict[str, Any], value: str, made_for: MadeFor) -> str:
         return "was made for another key or schema, by another version of the tap"
     if made_for.start_date < second(date_time_or_none(state.get("start_date"))):
         return "was made under a later 'start_date'"
-    return "lies in the future" if lies_in_the_future(value) else ""
+    return "lies in the future" if lies_in_the_future(value, clock) else ""

@@ -83,9 +83,9 @@ class ListReading:
             tally.rows = len(seen) - before
             self._bookmark.sort = next((order.sort for order, known in orders.items() if known.proven), None)
 
-    def sample(self) -> Sequence[Record]:
-        """Return the records of one page."""
-        return self.source(self.stream.listings[0]).read(Window(1, self.stream.config["page_size"])).records
+    def sample(self) -> Page:
+        """Return one page."""
+        return self.source(self.stream.listings[0]).read(Window(1, self.stream.config["page_size"]))
 
     def _listings(self, floor: float) -> Sequence[Listing]:
         """Return the lists, without most records older than a second where the API can leave them out."""

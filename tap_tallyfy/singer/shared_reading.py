@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from singer_sdk.exceptions import AbortedSyncFailedException, FatalAPIError, Fat
 from singer_sdk.singerlib.messages import ActivateVersionMessage
 
 from tap_tallyfy.dates import to_second
-from tap_tallyfy.reading.page import UnreadListError
+from tap_tallyfy.reading.page import UnreadableError, UnreadListError
 from tap_tallyfy.reading.paginator import BOTTOM
 from tap_tallyfy.records.contract import EXTRA
 from tap_tallyfy.records.nested import Misfit
@@ -66,6 +67,12 @@ class SharedList:
         asked = {*self.required_related, *self.parent.always_with}
         return frozenset(asked.difference(self.parent.settings.get("with", ())))
 
+    def server_clock(self) -> float | None:
+        """Return the server's clock, in seconds since the epoch, or None where it tells none."""
+        with suppress(FatalAPIError, UnreadableError):
+            return ListReading(self.parent, Bookmark()).sample().server_time
+        return None
+
     def records_of(self, stream: TallyfyStream) -> Iterator[Record]:
         """Yield the records of a stream; the first one whose turn it is reads the list.
 
@@ -101,7 +108,7 @@ class Reading:
         self.served.add(stream)
         share = self._shares[stream]
         if stream.ABORT_AT_RECORD_COUNT is not None:  # a connection test
-            for record in self._list.sample():
+            for record in self._list.sample().records:
                 yield from share.rows_of(record, BOTTOM, self._list.misfits)
             raise AbortedSyncFailedException
         cost = self._session.progress.of(stream.name)

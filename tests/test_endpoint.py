@@ -123,6 +123,7 @@ def company(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     monkeypatch.setitem(LISTS, "widgets", endpoint)
     monkeypatch.setitem(LISTS, "gadgets", endpoint)
     with Sandbox(runs=30, seed=3) as running:
+        running.set_clock(running.now())
         running.collections["widgets"] = Collection(widget(number) for number in range(250))
         running.collections["gadgets"] = Collection(gadget(number) for number in range(70))
         yield running

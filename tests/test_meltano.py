@@ -490,10 +490,21 @@ def wait_for(text: str, file: Path, process: subprocess.Popen[str]) -> None:
             raise AssertionError(f"it ended with exit code {process.wait(timeout=0.1)}")
 
 
+#: The demo with an account that never answers, so that its sync is still under way whenever it is stopped. Whatever is
+#: started in the background of a shell ignores SIGINT.
+ENDLESS_DEMO = """
+import signal, sys, threading
+from pathlib import Path
+from sandbox import api, demo
+signal.signal(signal.SIGINT, signal.default_int_handler)
+api.Api.answer = lambda *_: threading.Event().wait()
+demo.cli(Path(sys.argv[1]), 60)
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_demo_can_be_stopped_and_run_again(alone: Project, number: signal.Signals) -> None:
-    program = "import sys; from pathlib import Path; from sandbox import demo; demo.cli(Path(sys.argv[1]), 60)"
-    command = [sys.executable, "-c", program, str(alone.folder)]
+    command = [sys.executable, "-c", ENDLESS_DEMO, str(alone.folder)]
     log = alone.folder / "output/demo.log"
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True

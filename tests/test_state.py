@@ -216,7 +216,11 @@ def test_without_a_sure_order_an_incremental_sync_reads_everything() -> None:
 
 
 def small() -> Sandbox:
-    return Sandbox(runs=120, seed=3)
+    sandbox = Sandbox(runs=120, seed=3)
+    sandbox.set_clock(
+        sandbox.now()
+    )  # a sync that takes seconds keeps the bookmark behind what may have changed in them
+    return sandbox
 
 
 def bookmark(state: Any) -> Any:

@@ -28,7 +28,7 @@ from tap_tallyfy.streams import RunsStream, TagsStream, TasksStream
 from tests.model import RULES, Server, Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from tap_tallyfy.reading.page import Page
     from tap_tallyfy.singer.list_stream import ListStream
@@ -289,12 +289,16 @@ class BlankPages(Walk):
     source_type = BelievesBlankPages
 
 
+class UntrustedTotals(MeteredSource):
+    @override
+    def _metered(self, page: Page) -> Page:
+        return super()._metered(replace(page, trusts_totals=False))
+
+
 class IgnoresTotals(Walk):
     """A2: takes a list for read although the API counts more."""
 
-    @override
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return super(IgnoresTotals, replace(self, trust_totals=False)).__iter__()
+    source_type = UntrustedTotals
 
 
 class SortedInAnyCase(SortEvidence):

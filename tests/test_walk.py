@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,7 @@ class Memory:
         makes_up: Whether it fills each page with rows that never were.
         clock: What it says of the time, or None.
         keyless: The ids of rows that come without them.
+        trusts_totals: As for `Page`.
         between: Called before each request, with the list and the number of requests so far.
     """
 
@@ -73,6 +74,7 @@ class Memory:
     makes_up: bool = False
     clock: float | None = LATER
     keyless: frozenset[str] = frozenset()
+    trusts_totals: bool = True
     between: Callable[[Memory], None] = lambda _: None
     random: Random = field(default_factory=lambda: Random(1))
     asked: list[Window] = field(default_factory=list)
@@ -114,7 +116,7 @@ class Memory:
 
     def page(self, window: Window, rows: list[Row], pagination: Pagination) -> Page:
         shown = [dict(row) for row in rows if row["id"] not in self.keyless]
-        return Page(window, shown, pagination, self.clock, len(rows) - len(shown))
+        return Page(window, shown, pagination, self.clock, len(rows) - len(shown), self.trusts_totals)
 
     def submit(self, window: Window) -> Future[Any]:
         raise NotImplementedError
@@ -229,7 +231,7 @@ def test_a_total_that_is_too_high_is_an_error_unless_totals_are_not_trusted(leng
     with pytest.raises(UnreadListError, match=rf"at least {length + off_by} records there and shows {length}\."):
         walk(memory)
     seen = Seen(lookback=60)
-    assert set(walk(memory, seen, trust_totals=False)) == ids(memory)
+    assert set(walk(replace(memory, trusts_totals=False), seen)) == ids(memory)
     assert seen.count.fell_short
     assert (seen.count.rows, seen.count.announced) == (length, length + off_by)
 

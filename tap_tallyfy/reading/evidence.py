@@ -13,19 +13,14 @@ from tap_tallyfy.reading.page import Record
 class SortEvidence:
     """Whether the API really sorts by the last change when it is asked to.
 
-    Pages that happen to fall by the last change prove nothing on a server that sorts by creation. So two things are
-    asked for: an order that creation cannot explain, and a list that begins at its other end when the opposite order is
-    asked for. What an earlier sync has shown counts for one of them.
+    Pages that happen to fall by the last change prove nothing on a server that sorts by creation. So the proof has two
+    parts: an order that creation cannot explain, and a list that begins at its other end when the opposite order is
+    asked for. The proof of an earlier sync counts for one of them.
     """
 
     def __init__(self, *, proven: bool = False, of_creation: bool = False) -> None:
-        """Begin a sync.
-
-        Args:
-            proven: Whether an earlier sync has shown both.
-            of_creation: Whether records never change, so that the order of creation is the one that is wanted.
-        """
         self.proven = proven  #: Whether this sync or an earlier one has shown both.
+        # Records that never change are wanted in the order of creation.
         self._newest_first_excluded = of_creation
         self._oldest_first_excluded = of_creation
 

@@ -1,10 +1,9 @@
-"""A source that is read with a limit, and whose pages must hold what the server says that they do."""
+"""A source that is read with a limit, and whose pages must hold the rows that the server counts in them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import Any, Final
 
 from tap_tallyfy.reading.page import Page, Source, UnreadableError, Window
@@ -19,12 +18,11 @@ _SPARE_PAGES: Final = 40
 class MeteredSource:
     """Pages of a list for one way to read it."""
 
-    def __init__(self, source: Source, size: int, *, trusts_totals: bool) -> None:
+    def __init__(self, source: Source, size: int) -> None:
         self.has_whole = source.has_whole  #: Whether the list can be asked for in one response.
         self.keyless = 0  #: How many rows without a key have come, those that came twice counted twice.
         self.announced: int | None = None  #: The smallest length that the server said the list has, or None.
         self._source = source
-        self._trusts_totals = trusts_totals
         self._spare = _SPARE_PAGES * size
         self._rows = 0
         self._total = 0
@@ -33,7 +31,7 @@ class MeteredSource:
         """Return a page.
 
         Raises:
-            UnreadableError: If it does not hold what the server says, or more has come than the list can hold.
+            UnreadableError: If it lacks rows that the server counts, or more have come than the list can hold.
         """
         for _ in range(_TRIES):
             page = self._metered(self._source.read(window))
@@ -55,7 +53,6 @@ class MeteredSource:
         return self.read(window) if page.lacks_rows else page
 
     def _metered(self, page: Page) -> Page:
-        page = replace(page, trusts_totals=self._trusts_totals)
         if page.total is not None:
             self.announced = page.total if self.announced is None else min(page.total, self.announced)
         self.keyless += page.keyless

@@ -1,4 +1,4 @@
-"""A page of a list: what is asked for, what comes, and where the server says it stands."""
+"""A page of a list: the request for it, its records, and its place in the list as the server tells it."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def _whole_number(value: object) -> int | None:
 class Page:
     """A page as it was received: rows of one moment."""
 
-    window: Window  #: What was asked for.
+    window: Window  #: The request.
     records: Sequence[Record]  #: The rows that have a key, normalised, in the order received.
     pagination: Pagination = Pagination()  #: Where the server says the page stands.
     #: The server's clock, in seconds since the epoch, when it can at the earliest have read the list, or None where it
     #: does not say.
     server_time: float | None = None
     keyless: int = 0  #: How many rows of the page have no key and were left out of `records`.
-    trusts_totals: bool = True  #: Whether what the server counts has a say in how the list is read.
+    trusts_totals: bool = True  #: Whether counts of the server have a say in how the list is read.
 
     @property
     def count(self) -> int:
@@ -140,7 +140,7 @@ class UnreadableError(Exception):
 
 
 class UnreadListError(Exception):
-    """A list was not read completely in any way; the text says what to do."""
+    """A list was not read completely in any way; the text tells the user how to go on."""
 
     def __init__(self, sentence: str, reasons: Sequence[str]) -> None:
         super().__init__(sentence)

@@ -4,8 +4,8 @@ Pages are offsets into a live list: whatever is created, changed, archived or de
 So nothing here rests on positions. One statement is kept true: *every record that has not changed since the sync began,
 and whose key lies strictly between `high` and `low`, has been read.* Such a record has the same key at every moment,
 and a page is one moment. So if the first record of a page sorts strictly above `low`, nothing unread hides between
-what was read and the end of that page. A page has to show nothing else: it may come from any moment, any replica and
-any position. Pages are asked for so that they overlap by a record.
+the records read before and the end of that page. A page has to show nothing else: it may come from any moment, any
+replica and any position. Pages are asked for so that they overlap by a record.
 
 A short page shows the end of the list only if the server made it of the size asked for. Servers round and cap sizes
 without saying so, and may begin to in the middle. So the first page is asked for in the same size afterwards: it has to
@@ -175,7 +175,7 @@ class ListPaginator:
             self.ended = self.high == BOTTOM
 
     def _joins(self, page: Page, keys: Sequence[float]) -> bool:
-        """Return whether nothing unread can hide between what has been read and the end of a page."""
+        """Return whether nothing unread can hide between the pages before and the end of this one."""
         return bool(keys) and (page.window.page == 1 or keys[0] > self.low)
 
     def _join(self, page: Page, keys: Sequence[float]) -> None:
@@ -189,7 +189,7 @@ class ListPaginator:
         """Return whether a page is the last one, provided that it is of the size asked for.
 
         A total may be counted at another moment than the rows, so that it may only object, or agree. Without one the
-        page has to show where it stands: it reaches down to what has been read, which lies where it lay before.
+        page has to show where it stands: it reaches down to the last tie, which lies where it lay before.
         """
         if page.pagination.per_page is not None and page.count >= page.pagination.per_page:
             return False  # it is full, as the server itself says

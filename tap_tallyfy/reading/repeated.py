@@ -1,4 +1,4 @@
-"""Reads again what no key can prove to be complete, until two readings agree.
+"""Reads a list that no key can prove to be complete again, until two readings agree.
 
 That is no proof, unlike that of `paginator`: a record that moves against the pages in the same way both times would be
 missed. But each position is shown once, by a list that had one length from the first page to the last.
@@ -58,7 +58,7 @@ def agreed(read: Callable[[], Generator[Page, None, Reading | None]]) -> Generat
 def of_everything(source: MeteredSource, identity: Identity, size: int) -> Generator[Page, None, Reading | None]:
     """Yield all pages of a list, and return a summary of them, or None if they cannot be all there is.
 
-    A server may have a page size of its own, whatever it is asked for. The first page shows it, and all others are
+    A server may have a page size of its own. The first page shows it, and all others are
     asked for alike, so each of them but the last has to be as long.
     """
     rows, keyless, length = 0, 0, 0

@@ -16,7 +16,7 @@ _HEX: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class ListCount(NamedTuple):
-    """What a list has shown."""
+    """The rows that a list has shown."""
 
     rows: int  #: Its records, each once.
     keyless: int  #: Its rows without a key; exact unless the list changed while it was read.
@@ -29,7 +29,7 @@ class ListCount(NamedTuple):
 
 
 class Seen:
-    """What has been read in this sync: which records, and whether they changed since.
+    """The records that this sync has read, and whether they changed since.
 
     A record is one 128-bit number here, which keeps a set of 200,000 under 20 MB.
     """
@@ -47,7 +47,7 @@ class Seen:
         self.clock: float | None = None
         #: The newest change that the sync's first page can have shown, as far as records tell; `BOTTOM` before it.
         self.newest = bookmark
-        self.lists: list[ListCount] = []  #: What the lists before the present one have shown.
+        self.lists: list[ListCount] = []  #: Counts of the lists before the present one.
         self._key = key
         self._lookback = lookback
         self._has_begun = False
@@ -72,12 +72,12 @@ class Seen:
         return self._unchanged_before
 
     def observe(self, page: Page) -> None:
-        """Take in what a page says of its list and of the time; the sync begins at its first one."""
+        """Take in the time of a page and the length of its list; the sync begins at the first one."""
         announced = page.pagination.total
         if announced is not None:
             self._announced = announced if self._announced is None else min(announced, self._announced)
         now = time.time() if page.server_time is None else page.server_time
-        # What is dated later is wrong. Texts of one form compare as the moments do, and faster.
+        # A later date is wrong. Texts of one form compare as the moments do, and faster.
         limit = to_text(now)
         dates = (record.get("last_updated") or record.get("created_at") or "" for record in page.records)
         newest = to_second(max((date for date in dates if date <= limit), default=None))
@@ -100,7 +100,7 @@ class Seen:
 
     @property
     def count(self) -> ListCount:
-        """What the present list has shown so far."""
+        """The count of the present list so far."""
         return ListCount(len(self._ids), self._keyless, self._announced)
 
     def next_list(self) -> None:
@@ -141,7 +141,7 @@ class Seen:
             return not known
         version = to_second(record.get("last_updated")), hash(msgspec.json.encode(record))
         latest = self._versions.get(key, (BOTTOM, 0))
-        if version == latest or version[0] < latest[0]:  # a replica that lags shows what was
+        if version == latest or version[0] < latest[0]:  # a replica lags
             return False
         self._versions[key] = version
         return True

@@ -1,10 +1,11 @@
 """Reads one list so that nothing is lost while people work in it.
 
-A walk knows several ways and takes the first that works. All of them hand on what they read, so a way that turns out
-not to be safe costs requests, never records. By its keys (see `paginator`) a list is read from the last change down to
-the bookmark, or whole, in parts side by side, by the date of creation; more records of one second than fit on a page
-are read again until two readings of them agree. Where keys prove nothing (pages of a size of their own, an order that
-no field explains), the list is asked for in one response, or all of it is read again until two readings agree.
+A walk knows several ways and takes the first that works. All of them hand on the records they read, so a way that
+turns out not to be safe costs requests, never records. By its keys (see `paginator`) a list is read from the last
+change down to the bookmark, or whole, in parts side by side, by the date of creation; more records of one second than
+fit on a page are read again until two readings of them agree. Where keys prove nothing (pages of a size of their own,
+an order that no field explains), the list is asked for in one response, or all of it is read again until two readings
+agree.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tap_tallyfy.reading.page import Page, Record, Source, UnreadableError, Unre
 from tap_tallyfy.reading.paginator import BOTTOM, ListPaginator, Order
 from tap_tallyfy.reading.seen import Seen
 
-#: Reads the list in one way: yields what is new, and returns how many rows the list has if it was read to its end.
+#: Reads the list in one way: yields new records, and returns how many rows the list has if it was read to its end.
 Strategy = Callable[[MeteredSource], Generator[Record, None, int | None]]
 
 #: The longest list to ask for in one response where nothing else helps, in rows.
@@ -51,22 +52,19 @@ class _Descent(NamedTuple):
 class Walk:
     """One walk through one list."""
 
-    #: What reads a part of it.
-    paginator_type: ClassVar[type[ListPaginator]] = ListPaginator
-    #: What limits and checks the pages of one way to read it.
-    source_type: ClassVar[type[MeteredSource]] = MeteredSource
+    paginator_type: ClassVar[type[ListPaginator]] = ListPaginator  #: Reads a part of the list.
+    source_type: ClassVar[type[MeteredSource]] = MeteredSource  #: Limits and checks the pages of one way to read it.
 
     source: Source  #: Where pages come from.
-    seen: Seen  #: What this sync has read so far.
-    name: str  #: What it reads, in words of the user.
+    seen: Seen  #: The records that this sync has read so far.
+    name: str  #: The name of the stream.
     size: int  #: Rows to ask for a page.
     floor: float  #: The second before which all changes are known, or `BOTTOM` to read everything.
-    by_change: Mapping[Order, SortEvidence]  #: Orders by the last change, best first, each with what is known of it.
+    by_change: Mapping[Order, SortEvidence]  #: Orders by the last change, best first, with the evidence.
     by_creation: Sequence[Order]  #: Orders by a date that never changes, best first.
     prefer_unpaginated: bool  #: Ask for the list in one response first.
     concurrency: int  #: Most requests to have under way at once.
-    trust_totals: bool = True  #: Whether a list that shows fewer rows than the server counts has not been read.
-    log: logging.Logger  #: Where to say what is unusual.
+    log: logging.Logger  #: Takes a line for each way that did not work.
 
     def __iter__(self) -> Iterator[Record]:
         """Yield every record of the list that is new to this sync, or changed since it was yielded.
@@ -77,7 +75,7 @@ class Walk:
         reasons: dict[str, None] = {}
         announced: int | None = None
         for strategy in self._strategies():
-            source = self.source_type(self.source, self.size, trusts_totals=self.trust_totals)
+            source = self.source_type(self.source, self.size)
             try:
                 rows = yield from strategy(source)
             except UnreadableError as why:
@@ -161,7 +159,7 @@ class Walk:
         return descent.rows
 
     def _latecomers(self, source: MeteredSource, order: Order, descent: _Descent) -> Iterator[Record]:
-        """Read what has come since the sync began, if a list falls short of its total without that.
+        """Read the records that came since the sync began, if a list falls short of its total without them.
 
         Raises:
             UnreadableError: If it still falls short.
@@ -180,7 +178,7 @@ class Walk:
     ) -> Generator[Record, None, _Descent]:
         """Read until each part of the list has met the next one, or the floor, or the end.
 
-        Each page is judged by what was seen before it, then its records are marked as seen, and then it carries its
+        Each page is judged by the records seen before it, then its own are marked as seen, and then it carries its
         part on. Those who ask for pages must see a part only after that.
         """
         parts = [self.paginator_type(order, self.size)]
@@ -321,7 +319,7 @@ class Walk:
     def _new_records_of(
         self, pages: Generator[Page, None, repeated.Reading]
     ) -> Generator[Record, None, repeated.Reading]:
-        """Yield what pages show for the first time, and return what they make up."""
+        """Yield the records that pages show for the first time, and return the reading that they make up."""
         while True:
             try:
                 page = next(pages)
@@ -331,7 +329,7 @@ class Walk:
             yield from self._new_records(page)
 
     def _new_records(self, page: Page) -> Iterator[Record]:
-        """Mark a page as seen, and yield what it shows for the first time, or in a new version."""
+        """Mark a page as seen, and yield the records that it shows for the first time, or in a new version."""
         self.seen.observe(page)
         for record in page.records:
             if self.seen.mark(record):

@@ -218,7 +218,6 @@ class ListStream(TallyfyStream):
             by_creation=_usable(self, self.by_creation if by_creation is None else by_creation),
             prefer_unpaginated=self.prefer_unpaginated or bool(self.settings.get("without_pagination")),
             concurrency=self.config["concurrency"],
-            trust_totals=self.config["trust_totals"],
             log=self.logger,
         )
         for record in walk:

@@ -22,7 +22,7 @@ from tap_tallyfy.reading.page import Page, Pagination, Window
 from tap_tallyfy.reading.seen import Seen
 from tap_tallyfy.reading.walk import Walk
 from tap_tallyfy.records.contract import CONTRACT, EXTRA
-from tap_tallyfy.singer import list_reading, list_stream
+from tap_tallyfy.singer import list_reading
 from tap_tallyfy.singer.writer import LineWriter
 from tap_tallyfy.streams import RunsStream
 from tap_tallyfy.tap import TapTallyfy
@@ -353,7 +353,7 @@ class Warehouse:
             with (
                 patch.object(list_reading, "ListSource", Source),
                 patch.object(list_reading, "Seen", self.seen_type),
-                patch.object(list_stream, "Walk", self.walk_type),
+                patch.object(list_reading, "Walk", self.walk_type),
             ):
                 tap.sync_all()
         except SingerSDKError as error:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from tap_tallyfy.api.endpoint import Endpoint
-from tap_tallyfy.api.errors import FilterRefusedError
-from tap_tallyfy.api.listing import DEFAULT, Listing, ListSource, is_archived
-from tap_tallyfy.reading.evidence import SortEvidence
-from tap_tallyfy.reading.page import Source, UnreadableError, Window
-from tap_tallyfy.reading.paginator import BOTTOM, Order
-from tap_tallyfy.reading.seen import Seen
-from tap_tallyfy.reading.walk import Walk
+from tap_tallyfy.api.listing import DEFAULT, Listing, is_archived
+from tap_tallyfy.reading.paginator import Order
 from tap_tallyfy.records.nested import Misfit
 from tap_tallyfy.records.shapes import Record
 from tap_tallyfy.singer.base import TallyfyStream
@@ -112,153 +105,13 @@ class ListStream(TallyfyStream):
         changed_at: str | None = record.get("last_updated")
         return changed_at
 
-    # Reading
-
-    def endpoint(
-        self,
-        parse: Callable[[Record], Record],
-        inspect: Callable[[Sequence[Record]], None],
-        note_repaired: Callable[[], None],
-        *,
-        bare: bool = False,
-    ) -> Endpoint:
-        """Return where the list is; `bare` leaves out the user's filters, and all related data."""
-        agent = self.config.get("user_agent") or f"{self.tap_name}/{self._tap.get_plugin_version()}"
-        asked = dict.fromkeys([*self.settings.get("with", ()), *self.always_with, *self.shared.required_related])
-        wanted = {} if bare else {**self.filters, "with": list(asked) or None}
-        return Endpoint(
-            name=self.name,
-            path=self.contract_key,
-            url=self.url(self.contract_key),
-            # Without X-Tallyfy-Client the API answers 401 or 404 (vendor docs).
-            headers={"Accept": "application/json", "X-Tallyfy-Client": "APIClient", "User-Agent": str(agent)},
-            params={**self.parameters, **wanted},
-            sort=None if bare else self.settings.get("sort"),
-            sort_parameter=self.sort_parameter,
-            unpaginated=self.unpaginated,
-            parse=parse,
-            key=self.primary_keys[-1],
-            trust_totals=self.config["trust_totals"],
-            is_single=self.is_single,
-            inspect=inspect,
-            note_repaired=note_repaired,
-        )
-
     @property
     def parents_of_records(self) -> ListStream | None:
         """The stream of those that the records belong to, or None."""
         found = self._tap.streams.get(self.follows.parent) if self.follows else None
         return found if isinstance(found, ListStream) else None
 
-    def url(self, path: str) -> str:
-        """Return the URL of a path of the contract."""
-        return f"{str(self.config['api_url']).rstrip('/')}{path.replace('{org_id}', self.config['org_id'])}"
-
-    def read(
-        self,
-        listing: Listing,
-        source_of: Callable[[Listing], ListSource],
-        seen: Seen,
-        floor: float,
-        orders: Mapping[Order, SortEvidence],
-    ) -> Iterator[Record]:
-        """Yield every record of a list that is new to this sync, or changed since it was yielded.
-
-        Args:
-            floor: The second before which all changes are known, or `BOTTOM` to read everything.
-            orders: Orders by the last change, each with the evidence for it.
-
-        Raises:
-            UnreadListError: If it cannot be shown that nothing was missed.
-            FatalAPIError: If the API refuses, or does not answer after all tries.
-        """
-        shown = [0] * len(self.maybe_hidden)
-        for record in self.walk(listing, source_of(listing), seen, floor, orders):
-            for number, hidden in enumerate(self.maybe_hidden):
-                shown[number] += hidden.matches(record)
-            yield record
-        for part in _hidden_listings(self, listing, source_of, shown, seen):
-            yield from self.walk(part, source_of(part), seen, floor, {})
-
-    def orders_by_change(self, proven: str | None) -> Mapping[Order, SortEvidence]:
-        """Return the orders by change that records allow; an earlier sync may have seen that one is honoured."""
-        return {
-            order: SortEvidence(proven=order.sort == proven, of_creation=self.append_only)
-            for order in _usable(self, self.by_change)
-        }
-
-    def walk(
-        self,
-        listing: Listing,
-        source: Source,
-        seen: Seen,
-        floor: float = BOTTOM,
-        orders: Mapping[Order, SortEvidence] = MappingProxyType({}),
-        *,
-        by_creation: Sequence[Order] | None = None,
-    ) -> Iterator[Record]:
-        """Yield the records of one list; see `read`, which also looks for hidden records.
-
-        Args:
-            by_creation: Orders by creation, or None for those of the stream's own lists.
-        """
-        if self.is_single:
-            page = source.read(Window(1, 1))
-            seen.observe(page)
-            yield from filter(seen.mark, page.records)
-            seen.next_list()
-            return
-        walk = Walk(
-            source=source,
-            seen=seen,
-            name=self.name,
-            size=self.config["page_size"],
-            floor=floor,
-            by_change=dict(sorted(orders.items(), key=lambda each: not each[1].proven)),
-            by_creation=_usable(self, self.by_creation if by_creation is None else by_creation),
-            prefer_unpaginated=self.prefer_unpaginated or bool(self.settings.get("without_pagination")),
-            concurrency=self.config["concurrency"],
-            log=self.logger,
-        )
-        for record in walk:
-            for name, value in listing.fields.items():
-                record[name] = record.get(name) or value
-            yield record
-        seen.next_list()
-
-
-def _hidden_listings(
-    stream: ListStream,
-    listing: Listing,
-    source_of: Callable[[Listing], ListSource],
-    shown: Sequence[int],
-    seen: Seen,
-) -> Iterator[Listing]:
-    """Yield the parts of a list that it leaves out; a filter by status settles the matter.
-
-    Args:
-        shown: For each part that may be hidden, how many of its records the list has shown.
-    """
-    # LIVE: no source says whether a list without a status holds all; goes once a live list has shown that it does.
-    for hidden, count in zip(stream.maybe_hidden, shown, strict=True) if "status" not in stream.filters else ():
-        for variant in ({**params, **more} for params in listing.param_variants for more in hidden.param_variants):
-            part = Listing(hidden.name, (variant,), fields=listing.fields)
-            try:
-                page = source_of(part).read(Window(1, stream.config["page_size"]))
-            except (FilterRefusedError, UnreadableError):
-                continue
-            settled = [record for record in page.records if seen.unchanged_since_start(record)]
-            is_understood = any(map(hidden.matches, page.records))
-            # Records that are not settled may have become part of it while the list was read.
-            counts_more = (page.pagination.total or 0) > count + page.count - len(settled)
-            if not all(map(seen.in_any_list, settled)) or (is_understood and (counts_more or not count)):
-                yield part
-            if is_understood:
-                break
-
-
-def _usable(stream: ListStream, orders: Iterable[Order]) -> Sequence[Order]:
-    """Return the orders that records have the field for, and that the user's own `sort` does not exclude."""
-    sort = stream.settings.get("sort")
-    fields = stream.schema["properties"]
-    return [order for order in orders if order.field in fields and sort in {None, order.sort}]
+    @property
+    def user_agent(self) -> str:
+        """The `User-Agent` of all requests."""
+        return str(self.config.get("user_agent") or f"{self.tap_name}/{self._tap.get_plugin_version()}")

@@ -86,4 +86,4 @@ class ShortLists:
 
     def _walk(self, source: ListSource, by_creation: tuple[Order, ...] | None = None) -> Iterator[Record]:
         seen = Seen("id", lookback=self._config["lookback_seconds"])
-        return self._reading.stream.walk(DEFAULT, source, seen, by_creation=by_creation)
+        return self._reading.walk(source, seen, by_creation=by_creation)

@@ -117,15 +117,15 @@ def test_a_connection_is_used_again() -> None:
 # Size
 
 
-def packed(kind: str, size: int) -> bytes:
+def packed(size: int) -> bytes:
     zeros = b"0" * 2**20
-    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16 if kind == "gzip" else zlib.MAX_WBITS)
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     return b"".join([*(packer.compress(zeros) for _ in range(size >> 20)), packer.flush()])
 
 
-@pytest.mark.parametrize("kind", ["gzip", "deflate", "x-gzip", "members"])
+@pytest.mark.parametrize("kind", ["gzip", "x-gzip", "members"])
 def test_a_body_that_unpacks_to_too_much_is_refused(kind: str) -> None:
-    body = packed("deflate" if kind == "deflate" else "gzip", 200 << 20 if kind == "members" else 400 << 20)
+    body = packed(200 << 20 if kind == "members" else 400 << 20)
     body *= 2 if kind == "members" else 1
     assert len(body) < 4 << 20
     headers = {"Content-Encoding": "gzip" if kind == "members" else kind}
@@ -147,7 +147,7 @@ def test_a_plain_body_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPat
     assert MAX_BODY == 256 << 20
 
 
-@pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "zstd", "compress"])
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "zstd", "compress", "deflate"])
 def test_a_body_packed_as_nobody_asked_is_no_response(encoding: str) -> None:
     body = gzip.compress(gzip.compress(b"{}"))
     with (
@@ -170,9 +170,8 @@ TEXT = bytes(range(256)) * 3000
         ("gzip", gzip.compress(TEXT[:1000]) + gzip.compress(TEXT[1000:])),
         ("gzip", gzip.compress(TEXT) + b"\0\0\0\0"),
         ("gzip", gzip.compress(TEXT) + b"\0"),
-        ("deflate", zlib.compress(TEXT)),
     ],
-    ids=["plain", "identity", "gzip", "capitals", "two members", "padded", "padded by one", "deflate"],
+    ids=["plain", "identity", "gzip", "capitals", "two members", "padded", "padded by one"],
 )
 def test_a_body_is_unpacked(encoding: str, body: bytes) -> None:
     with served(lambda exchange: exchange.reply(200, body, {"Content-Encoding": encoding})) as server:

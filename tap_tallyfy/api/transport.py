@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import socket
 import ssl
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
@@ -29,9 +30,7 @@ from tap_tallyfy.api.response import Response
 MAX_BODY: Final = 256 * 2**20
 
 _CHUNK: Final = 2**16
-#: gzip or zlib, whichever the data begins with.
-_ANY_HEADER: Final = zlib.MAX_WBITS | 32
-_PACKED: Final = frozenset({"gzip", "x-gzip", "deflate"})
+_PACKED: Final = frozenset({"gzip", "x-gzip"})
 
 
 class TooLargeError(Exception):
@@ -92,8 +91,7 @@ class Transport:
             with self._session.send(
                 request, stream=True, timeout=self._timeout, allow_redirects=False, **self._environment
             ) as response:
-                packed = response.raw.stream(_CHUNK, decode_content=False)
-                body = _unpacked(packed, response.headers.get("Content-Encoding", ""))
+                body = _unpacked(response.raw, response.headers.get("Content-Encoding", ""))
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
             raise NetworkSettingsError(self._proxy_sentence()) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -113,7 +111,7 @@ class Transport:
 
     @cached_property
     def _environment(self) -> Mapping[str, Any]:
-        """What the environment says of proxies and certificates, the same for all requests of a process."""
+        """The proxies and certificates that the environment names, the same for all requests of a process."""
         merged = self._session.merge_environment_settings(self._url, {}, None, None, None)
         found = {name: merged[name] for name in ("proxies", "verify", "cert")}
         if self._url.startswith("https") and isinstance(certificates := found["verify"], str):
@@ -161,7 +159,7 @@ def cause(error: BaseException) -> str:
 
 
 def _check_certificates(path: str) -> None:
-    """Refuse what REQUESTS_CA_BUNDLE names if it holds no certificates."""
+    """Refuse the path that REQUESTS_CA_BUNDLE names if no certificates are there."""
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if os.path.isdir(path):  # noqa: PTH112 - as the library asks, whatever the text
@@ -175,43 +173,21 @@ def _check_certificates(path: str) -> None:
         ) from None
 
 
-def _unpacked(chunks: Iterable[bytes], encoding: str) -> bytes:
+def _unpacked(raw: Any, encoding: str) -> bytes:  # noqa: ANN401 - urllib3's response has no type of its own
     """Return a body unpacked, as long as it has no more than `MAX_BODY` bytes."""
-    encoding = encoding.strip().lower()
-    if encoding in {"", "identity"}:
-        parts: Iterable[bytes] = chunks
-    elif encoding in _PACKED:
-        parts = _inflated(chunks)
-    else:  # not one of those asked for; packed several times over, a little could unpack to anything
+    body, encoding = bytearray(), encoding.strip().lower()
+    if encoding in _PACKED:
+        raw = gzip.GzipFile(fileobj=raw, mode="rb")
+    elif encoding not in {"", "identity"}:  # packed several times over, a little could unpack to anything
         raise urllib3.exceptions.DecodeError
-    body = bytearray()
-    for part in parts:
-        body += part
-        if len(body) > MAX_BODY:
-            raise TooLargeError
+    try:
+        while part := raw.read(_CHUNK):
+            body += part
+            if len(body) > MAX_BODY:
+                raise TooLargeError
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise urllib3.exceptions.DecodeError from None
     return bytes(body)
-
-
-def _inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what gzip or zlib data unpacks to, in parts that are never large."""
-    inflater, is_fresh, members = zlib.decompressobj(_ANY_HEADER), True, 0
-    for chunk in chunks:
-        rest = chunk
-        while rest:
-            try:
-                yield inflater.decompress(rest, _CHUNK)
-            except zlib.error:
-                if members and is_fresh:
-                    return  # padding behind the last member
-                raise urllib3.exceptions.DecodeError from None
-            is_fresh, rest = False, inflater.unconsumed_tail
-            if inflater.eof:
-                rest = inflater.unused_data
-                inflater, is_fresh, members = zlib.decompressobj(_ANY_HEADER), True, members + 1
-    if not is_fresh:
-        yield inflater.flush()
-        if not inflater.eof and not members:
-            raise urllib3.exceptions.DecodeError
 
 
 # A socket's timeout begins anew with each byte that comes, so that a server which drips holds a request for ever.

@@ -197,7 +197,7 @@ def test_a_limit_that_was_raised_is_found_again(*, limit: int, window: float, ro
     server.limit = 2 * limit
     exchange(server, limiter, 80 * limit)
     share = ideal(server, 20 * limit) / exchange(server, limiter, 20 * limit)
-    assert share >= 0.75  # more is tried in steps of up to a third
+    assert share >= 0.75  # more is tried in steps of a quarter
     assert server.most_in_a_row <= 1
 
 

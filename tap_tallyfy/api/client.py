@@ -23,7 +23,7 @@ from tap_tallyfy.api.retry import LONGEST_WAIT, Retry, retry_after, spoken
 from tap_tallyfy.api.secrets import Secrets
 from tap_tallyfy.api.transport import MAX_BODY, TooLargeError, Transport
 
-#: Another request, and what parses its response: it never returns, as the response is but a hint at the cause.
+#: Another request, and a parser that never returns, as the response is but a hint at the cause.
 Detour: TypeAlias = tuple[requests.Request, Callable[[Response], NoReturn]]
 
 #: How often one request may be rejected for the rate limit before its list counts as failed.
@@ -111,7 +111,7 @@ class Client:
     def submit(
         self, request: requests.Request, parse: Callable[[Response], _Parsed], account: Account
     ) -> Future[_Parsed]:
-        """Do what `get` does in a thread of its own."""
+        """Start `get` in a thread of its own."""
         future: Future[_Parsed] = Future()
 
         def get() -> None:
@@ -216,5 +216,5 @@ def _too_long(request: requests.Request, status: int | None, wait: float) -> Lis
 
 
 def _named(request: requests.Request) -> str:
-    """Name a request by its path: the query may hold what the user searches for."""
+    """Name a request by its path: the query may hold words of the user's."""
     return f"GET {urlsplit(str(request.url)).path}"

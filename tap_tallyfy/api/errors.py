@@ -1,4 +1,4 @@
-"""Maps responses to errors, whose sentences name the request, what happened and what to do.
+"""Maps responses to errors with actionable messages.
 
 Each class says who can help: see its docstring. All but `LoginError` and `NetworkSettingsError` concern one list, so
 that others may still be read.
@@ -26,7 +26,7 @@ _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, H
 
 
 class APIError(FatalAPIError):
-    """The API did not give what was asked for, and no further try is made."""
+    """The API refused or failed, and no further try is made."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)

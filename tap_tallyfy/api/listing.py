@@ -31,13 +31,13 @@ def is_completed(record: Record) -> bool:
 
 @dataclass(frozen=True)
 class Listing:
-    """What singles out one list of an endpoint."""
+    """One list of an endpoint."""
 
-    name: str = "default"  #: What counts of it are kept under.
+    name: str = "default"  #: Keeps its counts apart from those of other lists.
     #: Query parameters, in the variants that different servers understand, best first.
     param_variants: Sequence[Mapping[str, str]] = ({},)
     archived: bool = False  #: Whether it holds archived records, and only those.
-    fields: Mapping[str, str] = field(default_factory=dict)  #: What its records are, where they do not say so.
+    fields: Mapping[str, str] = field(default_factory=dict)  #: Values that its records lack.
     #: Tells records of this list: a variant that shows others is not understood.
     matches: Callable[[Record], bool] = lambda _: True
 
@@ -130,7 +130,7 @@ class ListSource:
             )
         except FilterRefusedError as error:
             added = endpoint.added_parameters(window)
-            # What the tap adds of its own to find a way is no filter of the user's.
+            # Parameters that the tap adds of its own are no filters of the user's.
             if added & error.fields or (added and not error.fields and not endpoint.params.keys() - {"with"}):
                 raise _refused(added) from None
             raise
@@ -141,11 +141,11 @@ class ListSource:
         self._answered.add(kind)
         return page
 
-    # LIVE: nobody has seen what the API answers to an order that it does not know; if it is 422, or nothing but another
-    # order, detours can go.
+    # LIVE: nobody has seen how the API responds to an order that it does not know; if with 422, or with another order,
+    # detours can go.
 
     def _detours(self, window: Window) -> Iterator[Detour]:
-        """Yield what to ask for where the API fails: the same page without what the tap has added of its own.
+        """Yield requests for where the API fails: for the same page without parameters that the tap added of its own.
 
         A plain ORDER BY fails with 500 for a column that does not exist. If the API answers without the addition, that
         was a refusal.

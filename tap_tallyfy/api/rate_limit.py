@@ -28,11 +28,9 @@ _NAP: Final = 60.0
 _MARGIN: Final = 0.01
 #: Threads wake up late by some milliseconds; so much is made up for, else it would slow all later requests down.
 _LATE: Final = 0.02
-#: After so many windows without a rejection a little more is tried, and once that went well, sooner and more each time.
-_QUIET_WINDOWS: Final = 10
-_QUIET_WINDOWS_ON: Final = 2
-_SMALLEST_STEP: Final = 0.02
-_LARGEST_STEP: Final = 0.32
+#: After so many windows without a rejection, more is tried by this share.
+_QUIET_WINDOWS: Final = 5
+_STEP: Final = 0.25
 _COUNT: Final = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -58,13 +56,12 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the server has shown of its limit."""
+    """The limit as far as the server has shown it."""
 
     requests: int | None = None  #: Requests per window, or None while it has shown no limit.
     seconds: float = 0.0  #: The window's length.
     proven: int = 0  #: Requests per window that went well; `requests` may be a little more, as a try.
     quiet_since: float = 0.0  #: When it last said something new.
-    step: float = _SMALLEST_STEP  #: The share by which to try more.
 
 
 # LIVE: five public figures for the limit differ. Once an account has shown its own, `Limit` can be that figure.
@@ -73,8 +70,8 @@ class _Known:
 class Limit:
     """The limit the API shows: so many requests in so many seconds.
 
-    It is kept as a sliding window over answers: a request may go out while fewer than `requests` are under way or were
-    answered in the last `seconds`. That holds for servers that count in fixed windows and in rolling ones.
+    It is kept as a sliding window over responses: a request may go out while fewer than `requests` are under way or
+    were answered in the last `seconds`. That holds for servers that count in fixed windows and in rolling ones.
     """
 
     def __init__(self) -> None:
@@ -85,12 +82,15 @@ class Limit:
 
     def opens_at(self, now: float, under_way: int) -> float:
         """Return when one more request may go out, on the clock; infinite if not before a response comes in."""
-        if self._known.requests is None:
+        known, most = self._known, self._known.requests
+        if most is None:
             return now
-        known = self._tried_more(self._known, self._known.requests, now)
-        self._known = known
-        # What is only tried goes out alone, so that it costs one rejection and not one for every request under way.
-        free = (known.proven if under_way else known.requests or 0) - under_way
+        if now - known.quiet_since > _QUIET_WINDOWS * known.seconds:
+            # The server may allow more by now, or other clients may have gone.
+            most += max(int(most * _STEP), 1)
+            self._known = known = replace(known, requests=most, proven=known.requests or 0, quiet_since=now)
+        # A try goes out alone, so that it costs one rejection and not one for every request under way.
+        free = (known.proven if under_way else most) - under_way
         if free <= 0:
             return math.inf
         return self._answers[-free] + known.seconds + _MARGIN if len(self._answers) >= free else now
@@ -104,28 +104,19 @@ class Limit:
             self._answers.popleft()
 
     def learn(self, now: float, reset: float) -> None:
-        """Take the limit from the responses before a rejection; `reset` is when the next request may go out."""
+        """Take the limit from the responses before a rejection; the next request may go out at `reset`."""
         (began, answers), known = self._window, self._known
-        if known.step > _SMALLEST_STEP:
+        if known.requests is not None and known.requests > known.proven:
             known = replace(known, requests=known.proven)  # too much was tried
         elif answers:
             seconds = max(reset - (now if began is None else began), _MARGIN)
             # A window has whole seconds, and so has `Retry-After`, rounded up.
             known = replace(known, requests=answers, seconds=math.floor(seconds) or seconds, proven=answers)
-        self._known = replace(known, quiet_since=now, step=_SMALLEST_STEP)
+        self._known = replace(known, quiet_since=now)
 
     def begin_window(self, reset: float) -> None:
         """Note that the server counts anew from a moment on."""
         self._window = (reset, 0)
-
-    @staticmethod
-    def _tried_more(known: _Known, requests: int, now: float) -> _Known:
-        """Return a little more than what went well: the server may allow it by now, or other clients may have gone."""
-        quiet_windows = _QUIET_WINDOWS if known.step == _SMALLEST_STEP else _QUIET_WINDOWS_ON
-        if now - known.quiet_since <= quiet_windows * known.seconds:
-            return known
-        more, step = requests + max(int(requests * known.step), 1), min(2 * known.step, _LARGEST_STEP)
-        return replace(known, requests=more, proven=requests, quiet_since=now, step=step)
 
 
 class RateLimiter:

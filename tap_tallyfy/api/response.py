@@ -13,6 +13,6 @@ class Response:
     status: int  #: Its status code.
     headers: Mapping[str, str]  #: Its headers, by name in any case.
     body: bytes  #: Its body, unpacked.
-    path: str  #: The path of the URL that was asked; the query may hold what the user searches for.
+    path: str  #: The path of the URL that was asked; the query may hold words of the user's.
     authorization: str = ""  #: The `Authorization` header that was sent, or `""`.
     seconds: float = 0.0  #: Seconds from sending the request until the headers had come.

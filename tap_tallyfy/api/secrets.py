@@ -14,14 +14,14 @@ from urllib.request import getproxies
 
 from typing_extensions import override
 
-#: What stands in place of a secret.
+#: Stands in place of a secret.
 MASK: Final = "***"
 #: Shorter ones are words such as "token", and hiding them would tear sentences.
 _SHORTEST: Final = 8
 #: The settings that are secrets.
 SECRET_SETTINGS: Final = ("access_token", "client_secret")
 _MOST_SETS: Final = 16
-#: What every log record has; the rest came with `extra`.
+#: The attributes of every log record; the rest came with `extra`.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({})))
 
 

@@ -89,7 +89,7 @@ class TapTallyfy(Tap):
         hide_in_log(secrets)
         client = Client(self.config, self.logger, secrets=secrets)
         versions = (bookmark.get("version") for bookmark in self.state.get("bookmarks", {}).values())
-        progress, writer = Progress(client.limiter, self.logger), self.message_writer
+        progress, writer = Progress(client, self.logger), self.message_writer
         flush = writer.flush if isinstance(writer, LineWriter) else _nothing
         session = Session(client, progress, self.write_message, flush, versions)
         if isinstance(writer, LineWriter):
@@ -167,7 +167,7 @@ class TapTallyfy(Tap):
         for stream in self.streams.values():
             if isinstance(stream, ListStream):
                 try:
-                    with self.session.booked_on(stream.name):
+                    with self.session.progress.booked_on(stream.name):
                         ListReading(stream, stream.load_bookmark()).sample()
                 except APIError as error:
                     failed[stream.name] = error

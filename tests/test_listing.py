@@ -136,11 +136,11 @@ def test_rows_without_a_key_are_counted() -> None:
 
 
 def test_a_broken_character_is_told_of() -> None:
-    told: list[int] = []
+    told: list[bool] = []
     with served(in_turn((200, rb'{"data": [{"id": "a\ud83d"}]}'))) as server:
-        page = asking(server.url).source(note_repaired=lambda: told.append(1)).read(FIRST)
+        page = asking(server.url).source(inspect=lambda _, is_repaired: told.append(is_repaired)).read(FIRST)
     assert page.records == [{"id": "a\ufffd"}]
-    assert told == [1]
+    assert told == [True]
 
 
 # Refusals

@@ -15,10 +15,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from sandbox import Fault, Sandbox
-from tap_tallyfy.api.rate_limit import RateLimiter
 from tap_tallyfy.reading.page import Page, Pagination, Window
 from tap_tallyfy.singer import progress
 from tests.lists import PATHS, sync
+from tests.served import asking
 from tests.tap import TAP, environment, run_tap, settings_for
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ def test_a_line_follows_every_ten_seconds(monkeypatch: pytest.MonkeyPatch, caplo
     seconds = count()
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
     log = logging.getLogger("test_progress")
-    limiter = RateLimiter(None, log=log)
-    told = progress.Progress(limiter, log)
+    told = progress.Progress(asking("http://127.0.0.1").client, log)
     page = Page(Window(1, 100), [], Pagination(total=1200), None)
     with caplog.at_level(logging.INFO, log.name):
         for number in range(35):

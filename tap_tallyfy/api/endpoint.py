@@ -38,10 +38,8 @@ class Endpoint:
     key: str  #: The field without which no target can store a record.
     trust_totals: bool = True  #: Whether a list that announces records has to show some; see the setting of that name.
     is_single: bool = False  #: Whether it answers with one object, and knows no pages.
-    #: Takes the rows of each page as the API sent them.
-    inspect: Callable[[Sequence[Record]], None] = field(default=lambda _: None)
-    #: Called for each page in which a character was broken, and is U+FFFD now.
-    note_repaired: Callable[[], None] = field(default=lambda: None)
+    #: Takes the rows of each page as the API sent them, and whether a character was broken, and is U+FFFD now.
+    inspect: Callable[[Sequence[Record], bool], None] = field(default=lambda *_: None)
 
     @property
     def account(self) -> Account:
@@ -90,7 +88,6 @@ class Endpoint:
                 f"{self._named} returned no organization: the API failed; if this persists, ask Tallyfy's support.",
                 response.status,
             )
-        self.inspect(objects)
         records = [record for record in map(self.parse, objects) if record.get(self.key) not in (None, "")]
         keyless, pagination = len(rows) - len(records), Pagination.read(envelope.get("meta"))
         page = Page(window, records, pagination, _server_time(response), keyless, self.trust_totals)
@@ -102,8 +99,7 @@ class Endpoint:
                 " see none of them, set 'trust_totals' to false.",
                 response.status,
             )
-        if is_repaired:
-            self.note_repaired()
+        self.inspect(objects, is_repaired)
         return page
 
     @property

@@ -84,7 +84,6 @@ class ListReading:
             trust_totals=stream.config["trust_totals"],
             is_single=stream.is_single,
             inspect=self._inspect,
-            note_repaired=self._note_repaired,
         )
 
     def _url(self, path: str) -> str:
@@ -273,12 +272,10 @@ class ListReading:
             record[ORG_ID] = self.stream.config[ORG_ID]
         return record
 
-    def _inspect(self, rows: Sequence[Record]) -> None:
+    def _inspect(self, rows: Sequence[Record], is_repaired: bool) -> None:
+        self._parser.repaired |= is_repaired
         if self._departures is None and rows:
             self._departures = departures(self.stream.contract_key, rows[:_SAMPLE])
-
-    def _note_repaired(self) -> None:
-        self._parser.repaired = True
 
     # Reports: by name and number, never by value
 

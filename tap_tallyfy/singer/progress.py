@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from tap_tallyfy.api.rate_limit import RateLimiter
+from tap_tallyfy.api.client import Client
 from tap_tallyfy.reading.page import Page
 
 _SECONDS_BETWEEN_LINES: Final = 10
@@ -21,7 +21,7 @@ class Cost:
 
     rows: int = 0  #: Rows written.
     requests: int = 0  #: Requests sent; those of a list are booked on the stream of the list.
-    refused: int = 0  #: Requests that the API refused for its rate limit.
+    refusals: int = 0  #: Requests that the API refused for its rate limit.
     waited: float = 0.0  #: Seconds waited for the rate limit.
     seconds: float = 0.0  #: Seconds in all.
     bookmark: str = ""  #: The date-time up to which changes were read, or `""`.
@@ -32,9 +32,9 @@ class Cost:
 class Progress:
     """Follows the streams of a tap, one after the other."""
 
-    def __init__(self, limiter: RateLimiter, log: logging.Logger) -> None:
+    def __init__(self, client: Client, log: logging.Logger) -> None:
         self.costs: dict[str, Cost] = {}  #: The cost of each stream in this sync, by its name.
-        self._limiter = limiter
+        self._client = client
         self._log = log
         self._tell_at = time.monotonic() + _SECONDS_BETWEEN_LINES
 
@@ -44,16 +44,17 @@ class Progress:
 
     @contextmanager
     def booked_on(self, stream: str) -> Iterator[Cost]:
-        """Book requests and time spent inside on a stream."""
-        cost, limiter, began = self.of(stream), self._limiter, time.monotonic()
-        requests, refused, waited = limiter.requests, limiter.rejections, limiter.waited
+        """Book requests and time spent inside on a stream, here and in the SDK's metrics."""
+        cost, limiter, began = self.of(stream), self._client.limiter, time.monotonic()
+        requests, refusals, waited = limiter.requests, limiter.rejections, limiter.waited
         try:
             yield cost
         finally:
             cost.requests += limiter.requests - requests
-            cost.refused += limiter.rejections - refused
+            cost.refusals += limiter.rejections - refusals
             cost.waited += limiter.waited - waited
             cost.seconds += time.monotonic() - began
+            self._client.log_request_count(stream)
 
     def page(self, stream: str, page: Page, known: int) -> None:
         """Say every ten seconds how far a stream is, of whose list so many records are known."""
@@ -62,13 +63,13 @@ class Progress:
             self._tell_at = now + _SECONDS_BETWEEN_LINES
             total = page.pagination.total
             goal = f" of {max(total, known):,}" if total is not None else ""
-            self._log.info("%s: %s%s read; %d requests.", stream, f"{known:,}", goal, self._limiter.requests)
+            self._log.info("%s: %s%s read; %d requests.", stream, f"{known:,}", goal, self._client.limiter.requests)
 
     def sum_up(self) -> None:
         """Log a line for each stream that did something, and a total."""
         total = Cost()
         for name, cost in self.costs.items():
-            for field in ("rows", "requests", "refused", "waited", "seconds"):
+            for field in ("rows", "requests", "refusals", "waited", "seconds"):
                 setattr(total, field, getattr(total, field) + getattr(cost, field))
             if cost.rows:
                 self._line(name, cost)
@@ -80,7 +81,7 @@ class Progress:
             name,
             cost.rows,
             cost.requests,
-            cost.refused,
+            cost.refusals,
             cost.waited,
             cost.seconds,
         )

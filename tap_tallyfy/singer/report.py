@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tap_tallyfy.api.secrets import hidden
+from tap_tallyfy.singer.progress import Cost
 from tap_tallyfy.singer.session import Session
 
 #: A sentence of a server may be any length.
@@ -42,7 +43,7 @@ class Report:
         """
         if self.path is None:
             return
-        content = {
+        content: dict[str, Any] = {
             "outcome": outcome,
             "code": code,
             "retry": retry,
@@ -50,9 +51,15 @@ class Report:
             "version": importlib.metadata.version("tap-tallyfy"),
             "started": _iso(self._began),
             "seconds": round(time.time() - self._began, 3),
-            "streams": self._streams(),
-            "complete": self._complete(),
+            "streams": {},
+            "complete": {},
         }
+        if self.session:
+            costs, sync = self.session.progress.costs, self.session.sync
+            content["streams"] = {name: _cost(cost) for name, cost in costs.items()}
+            content["complete"] = {
+                name: {"began": _iso(sync.began), "rows": rows} for name, rows in sync.complete.items()
+            }
         beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
             beside.write_bytes(msgspec.json.encode(content))
@@ -62,28 +69,10 @@ class Report:
                 beside.unlink()
             raise
 
-    def _streams(self) -> dict[str, Any]:
-        if self.session is None:
-            return {}
-        return {
-            name: {
-                "rows": cost.rows,
-                "requests": cost.requests,
-                "refusals": cost.refused,
-                "waited": round(cost.waited, 3),
-                "seconds": round(cost.seconds, 3),
-                "bookmark": cost.bookmark or None,
-                "way": cost.way or None,
-                "done": cost.done,
-            }
-            for name, cost in self.session.progress.costs.items()
-        }
 
-    def _complete(self) -> dict[str, Any]:
-        if self.session is None:
-            return {}
-        sync = self.session.sync
-        return {name: {"began": _iso(sync.began), "rows": rows} for name, rows in sync.complete.items()}
+def _cost(cost: Cost) -> dict[str, Any]:
+    times = {"waited": round(cost.waited, 3), "seconds": round(cost.seconds, 3)}
+    return {**asdict(cost), **times, "bookmark": cost.bookmark or None, "way": cost.way or None}
 
 
 def _iso(moment: float) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,7 +12,7 @@ from singer_sdk.singerlib.messages import Message
 
 from tap_tallyfy.api.client import Client
 from tap_tallyfy.api.errors import ListFailedError, LoginError, NetworkSettingsError
-from tap_tallyfy.singer.progress import Cost, Progress
+from tap_tallyfy.singer.progress import Progress
 
 #: Some loaders keep versions in 32 bits.
 _LARGEST_VERSION: Final = 2**31 - 1
@@ -65,15 +64,6 @@ class Session:
         """End the sync that is under way; the next one begins."""
         self.sync = Sync(_next_version([self.sync.version]))
         self.progress.costs.clear()
-
-    @contextmanager
-    def booked_on(self, name: str) -> Iterator[Cost]:
-        """Book requests and time spent inside on a stream, in the summary and in the SDK's metrics."""
-        try:
-            with self.progress.booked_on(name) as cost:
-                yield cost
-        finally:
-            self.client.log_request_count(name)
 
     def fail(self, name: str, error: Exception) -> None:
         """Note that a list has failed, so that the others go on.

@@ -128,7 +128,7 @@ class Reading:
     def _first_turn(self, share: _Share) -> Iterator[Record]:
         """Read the list, yield the rows of one stream, and put those of the others aside."""
         others = [each for each in self._shares.values() if each is not share]
-        with self._session.booked_on(self._parent.name) as cost:
+        with self._session.progress.booked_on(self._parent.name) as cost:
             floor = min(each.floor for each in self._shares.values())
             for record in filter(self._parent.is_wanted, self._records(floor)):
                 changed_at = to_second(self._parent.changed_at(record))

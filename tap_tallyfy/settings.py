@@ -128,7 +128,16 @@ def read_environment(
     _read_dotenv(environment, logger)
     variables = {name: text for name, text in environment.items() if name.startswith(_PREFIX) and text.strip()}
     settings = {f"{_PREFIX}{name}".upper(): name for name in schema["properties"]}
-    if errors := [*_misplaced(schema, variables), *_unreadable(schema, variables, settings)]:
+    found: dict[str, Any] = {}
+    errors = list(_misplaced(schema, variables))
+    for variable, name in settings.items():
+        described = schema["properties"][name]
+        try:
+            if variable in variables:
+                found[name] = _read(described, variables[variable])
+        except (ValueError, TypeError, RecursionError):
+            errors.append(f"'{name}' in the environment must be {_KINDS[_kind(described)]}.")
+    if errors:
         raise refusal(*errors)
     if unknown := sorted(variables.keys() - settings.keys() - {f"{_PREFIX}LOGLEVEL"}):
         more = [f"{len(unknown) - _MOST_NAMES} more"] if len(unknown) > _MOST_NAMES else []
@@ -136,11 +145,7 @@ def read_environment(
             "The tap ignores %s in the environment: no setting has that name.",
             ", ".join([*unknown[:_MOST_NAMES], *more]),
         )
-    return {
-        name: _read(schema["properties"][name], variables[variable])
-        for variable, name in settings.items()
-        if variable in variables
-    }
+    return found
 
 
 def _read_dotenv(environment: MutableMapping[str, str], logger: Logger) -> None:
@@ -170,22 +175,11 @@ def _misplaced(schema: Mapping[str, Any], variables: Mapping[str, str]) -> Itera
                 )
 
 
-def _unreadable(schema: Mapping[str, Any], variables: Mapping[str, str], settings: Mapping[str, str]) -> Iterator[str]:
-    for variable, name in settings.items():
-        described = schema["properties"][name]
-        try:
-            _read(described, variables.get(variable))
-        except (ValueError, TypeError, RecursionError):
-            yield f"'{name}' in the environment must be {_KINDS[_kind(described)]}."
-
-
 def _kind(described: Mapping[str, Any]) -> str:
     return next((kind for kind in _KINDS if kind in described.get("type", ())), "text")
 
 
-def _read(described: Mapping[str, Any], text: str | None) -> Any:  # noqa: ANN401 - a setting may be any JSON
-    if text is None:
-        return None
+def _read(described: Mapping[str, Any], text: str) -> Any:  # noqa: ANN401 - a setting may be any JSON
     match _kind(described):
         case "integer":
             return int(text)

@@ -33,7 +33,7 @@ from tap_tallyfy.singer.list_stream import ListStream
 from tap_tallyfy.singer.nested_stream import NestedStream
 from tap_tallyfy.singer.progress import Progress
 from tap_tallyfy.singer.report import Report
-from tap_tallyfy.singer.session import Session, SyncFailedError
+from tap_tallyfy.singer.session import Session, Sync, SyncFailedError, next_version
 from tap_tallyfy.singer.shared_reading import SharedList
 from tap_tallyfy.singer.writer import LineWriter
 from tap_tallyfy.streams import STREAMS
@@ -74,7 +74,8 @@ class TapTallyfy(Tap):
         if validate_config:
             _refuse(settings.errors_before_schema(config, schema))
         self._settings_checked = validate_config
-        hide_in_log(Secrets(config))
+        self._secrets = Secrets(config)
+        hide_in_log(self._secrets)
         # The SDK warns at each record without a date, as if bookmarks were made of the records.
         logging.getLogger("singer_sdk").addFilter(_is_no_lack_of_a_date)
         with command.signals_kept():  # the SDK takes over those of the whole process
@@ -85,13 +86,11 @@ class TapTallyfy(Tap):
     @cached_property
     def session(self) -> Session:
         """The session that all streams share."""
-        secrets = Secrets(self.config)
-        hide_in_log(secrets)
-        client = Client(self.config, self.logger, secrets=secrets)
+        client = Client(self.config, self.logger, secrets=self._secrets)
         versions = (bookmark.get("version") for bookmark in self.state.get("bookmarks", {}).values())
         progress, writer = Progress(client, self.logger), self.message_writer
-        flush = writer.flush if isinstance(writer, LineWriter) else _nothing
-        session = Session(client, progress, self.write_message, flush, versions)
+        flush = writer.flush if isinstance(writer, LineWriter) else lambda: None
+        session = Session(client, progress, self.write_message, flush, Sync(next_version(versions)))
         if isinstance(writer, LineWriter):
             writer.versions = session.versions
         return session
@@ -254,10 +253,6 @@ class TapTallyfy(Tap):
 
 def _is_no_lack_of_a_date(record: logging.LogRecord) -> bool:
     return record.msg != "New replication value is null"
-
-
-def _nothing() -> None:
-    pass
 
 
 def _refuse(errors: Iterable[str]) -> None:

@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import requests
+from requests.auth import AuthBase
+from typing_extensions import override
 
 from tap_tallyfy.api.errors import ConnectionFailedError, LoginError, PassingError, is_passing
 from tap_tallyfy.api.response import Response
@@ -25,38 +27,23 @@ _RENEWAL_SHARE: Final = 0.05
 _NOT_A_TOKEN: Final = "The token URL answered without a token; check 'token_url'."  # noqa: S105 - no password
 
 
-class Auth(Protocol):
-    """Signs requests; safe to use from several threads."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Return the request with credentials.
-
-        Raises:
-            LoginError: If there are none to be had.
-            PassingError: If there may be some at another try.
-        """
-
-    def can_renew(self, refused: Response) -> bool:
-        """Return whether a request that was answered with 401 is worth signing anew."""
-
-
-class PersonalToken:
-    """A token that the user gave."""
+class PersonalToken(AuthBase):
+    """Signs requests with a token that the user gave; safe to use from several threads, as all classes here are."""
 
     def __init__(self, token: str) -> None:
         self._authorization = f"Bearer {token}"
 
+    @override
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Return the request with the token."""
         request.headers["Authorization"] = self._authorization
         return request
 
-    def can_renew(self, refused: Response) -> bool:  # noqa: ARG002 - as `Auth` has it
+    def can_renew(self, refused: Response) -> bool:  # noqa: ARG002 - as `ApplicationToken` has it
         """Return False: only the user can make another token."""
         return False
 
 
-class ApplicationToken:
+class ApplicationToken(AuthBase):
     """OAuth 2.0 client credentials; one token for all threads, fetched when the first request is signed."""
 
     def __init__(
@@ -84,8 +71,14 @@ class ApplicationToken:
         self._token: str | None = None
         self._renew_at = -math.inf
 
+    @override
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Return the request with a token, fetched if there is none or it is about to expire."""
+        """Return the request with a token, fetched if there is none or it is about to expire.
+
+        Raises:
+            LoginError: If there is none to be had.
+            PassingError: If there may be one at another try.
+        """
         with self._lock:
             if self._token is None or self._clock() >= self._renew_at:
                 self._token, lifetime = self._fetched()
@@ -138,7 +131,7 @@ def _token_in(response: Response) -> tuple[str, float]:
     return token, lifetime if 0 < lifetime < math.inf else _DEFAULT_LIFETIME
 
 
-def auth_for(config: Mapping[str, Any], secrets: Secrets) -> Auth:
+def auth_for(config: Mapping[str, Any], secrets: Secrets) -> PersonalToken | ApplicationToken:
     """Return the object that signs requests under these settings."""
     if token := config.get("access_token"):
         return PersonalToken(token.strip())

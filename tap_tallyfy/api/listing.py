@@ -116,12 +116,7 @@ class ListSource:
         return page
 
     def _fetch(self, window: Window) -> Page:
-        """Return a page of the list that the window's parameters single out.
-
-        Raises:
-            APIError: If the API refuses, or does not answer after all tries.
-            UnreadableError: If it refuses the order, or the whole list in one response.
-        """
+        """Return a page of the list that the window's parameters single out; see `read`."""
         endpoint, kind = self._endpoint, (window.sort, window.unpaginated, *window.parameters.items())
         detours = () if kind in self._answered else tuple(self._detours(window))
         try:

@@ -227,20 +227,16 @@ class _TimedResponse(HTTPResponse):
         self.fp: Any = io.BufferedReader(_UntilDeadline(sock, self.fp.detach()))
 
 
-class _Connection(HTTPConnection):
-    response_class = _TimedResponse
+def _timed(pool: type[HTTPConnectionPool], connection: type[HTTPConnection]) -> type[HTTPConnectionPool]:
+    """Return a class of pools whose connections make timed responses."""
+    timed = type(connection.__name__, (connection,), {"response_class": _TimedResponse})
+    return type(pool.__name__, (pool,), {"ConnectionCls": timed})
 
 
-class _SecureConnection(HTTPSConnection):
-    response_class = _TimedResponse
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+_POOLS: Final = {
+    "http": _timed(HTTPConnectionPool, HTTPConnection),
+    "https": _timed(HTTPSConnectionPool, HTTPSConnection),
+}
 
 
 class _Adapter(HTTPAdapter):
@@ -249,11 +245,11 @@ class _Adapter(HTTPAdapter):
     @override
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     @override
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
         if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+            manager.pool_classes_by_scheme = _POOLS
         return manager

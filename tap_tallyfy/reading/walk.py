@@ -113,14 +113,11 @@ class Walk:
         )
 
     def _count_keyless(self, rows: int | None, keyless: int) -> None:
-        """Note how many rows of the list have no key.
+        """Note how many rows of the list have no key, unless most have none: then it was not read.
 
         Args:
             rows: Rows of the list, or None if it was not read to its end.
             keyless: Rows without a key that have come, some of them more than once.
-
-        Raises:
-            UnreadListError: If most of its rows have none.
         """
         shown = self.seen.count.rows
         if keyless and rows is not None:
@@ -159,11 +156,7 @@ class Walk:
         return descent.rows
 
     def _latecomers(self, source: MeteredSource, order: Order, descent: _Descent) -> Iterator[Record]:
-        """Read the records that came since the sync began, if a list falls short of its total without them.
-
-        Raises:
-            UnreadableError: If it still falls short.
-        """
+        """Read the records that came since the sync began, if a list falls short of its total without them."""
         if descent.rows is None or not self._falls_short(source, descent):
             return
         yield from self._descend(source, order, self.seen.unchanged_before)

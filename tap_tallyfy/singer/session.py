@@ -41,28 +41,21 @@ class Sync:
     complete: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass
 class Session:
     """Everything that the streams of a tap share."""
 
-    def __init__(
-        self,
-        client: Client,
-        progress: Progress,
-        write: Callable[[Message], None],
-        flush: Callable[[], None],
-        known_versions: Iterable[object],
-    ) -> None:
-        self.client = client  #: Sends the requests of all streams.
-        self.progress = progress  #: Says how far the sync is.
-        self.write = write  #: Writes a Singer message.
-        self.flush = flush  #: Hands on all messages that were written.
-        #: The version that marks the rows of a table, or None for no version.
-        self.versions: dict[str, int | None] = {}
-        self.sync = Sync(_next_version(known_versions))  #: The sync that is under way.
+    client: Client  #: Sends the requests of all streams.
+    progress: Progress  #: Says how far the sync is.
+    write: Callable[[Message], None]  #: Writes a Singer message.
+    flush: Callable[[], None]  #: Hands on all messages that were written.
+    sync: Sync  #: The sync that is under way.
+    #: The version that marks the rows of a table, or None for no version.
+    versions: dict[str, int | None] = field(default_factory=dict)
 
     def begin_next(self) -> None:
         """End the sync that is under way; the next one begins."""
-        self.sync = Sync(_next_version([self.sync.version]))
+        self.sync = Sync(next_version([self.sync.version]))
         self.progress.costs.clear()
 
     def fail(self, name: str, error: Exception) -> None:
@@ -82,7 +75,7 @@ class Session:
         failures.setdefault(name, error)
 
 
-def _next_version(known: Iterable[object]) -> int:
+def next_version(known: Iterable[object]) -> int:
     """Return the present second, or more where a version is known that is no smaller."""
     versions = [version for version in known if type(version) is int and version < _LARGEST_VERSION]
     return max([int(time.time()), *(version + 1 for version in versions)])

@@ -28,7 +28,7 @@ from tap_tallyfy.singer.bookmark import Bookmark
 from tap_tallyfy.singer.changed import ChangedReading
 from tap_tallyfy.singer.deletions import ShrunkError, Tally
 from tap_tallyfy.singer.list_reading import ListReading, listed
-from tap_tallyfy.singer.list_stream import ListStream
+from tap_tallyfy.singer.list_stream import Follows, ListStream
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _EXACT: Final = msgspec.json.Decoder(float_hook=Decimal)
@@ -130,7 +130,7 @@ class Reading:
         others = [each for each in self._shares.values() if each is not share]
         with self._session.progress.booked_on(self._parent.name) as cost:
             floor = min(each.floor for each in self._shares.values())
-            for record in filter(self._parent.is_wanted, self._records(floor)):
+            for record in filter(self._parent.is_wanted, (self._changed or self._list).records(floor)):
                 changed_at = to_second(self._parent.changed_at(record))
                 for other in others:
                     other.aside.put(other.rows_of(record, changed_at, self._list.misfits))
@@ -141,33 +141,27 @@ class Reading:
 
     def _changed_reading(self) -> ChangedReading | None:
         """Return a reading by the parents that changed, or None where all has to be read."""
-        parent, follows = self._parent, self._parent.follows
-        parents = parent.parents_of_records
-        if not (follows and parents) or self._why_all:
+        parent, follows, parents = self._parent, self._parent.follows, self._parent.parents_of_records
+        if not (follows and parents):
+            return None
+        if why := self._why_all(follows):
+            parent.logger.info("Reading all of '%s': %s.", parent.name, why)
             return None
         return ChangedReading(
             self._list, parents, follows, {each.name: share.bookmark for each, share in self._shares.items()}
         )
 
-    @property
-    def _why_all(self) -> str:
-        """Why the list is not read by the parents that changed, whatever earlier syncs have shown, or `""`."""
-        parent, follows = self._parent, self._parent.follows
-        if follows and not parent.config[follows.full_after]:
+    def _why_all(self, follows: Follows) -> str:
+        """Return why all has to be read, whatever earlier syncs have shown, or `""`."""
+        parent = self._parent
+        if not parent.config[follows.full_after]:
             return f"'{follows.full_after}' is 0"
-        if follows and follows.parent in self.sync.failures:
+        if follows.parent in self.sync.failures:
             return f"the list of '{follows.parent}' has failed"
         if parent.filters.keys() - {"with"} or parent.settings.get("archived", "include") != "include":
             return "a filter is set"
         whole = [f"'{stream.name}'" for stream in self._shares if not stream.has_bookmark]
         return f"{', '.join(whole)} always takes all rows" if whole else ""
-
-    def _records(self, floor: float) -> Iterator[Record]:
-        if self._changed:
-            return self._changed.records(floor)
-        if self._parent.follows:
-            self._parent.logger.info("Reading all of '%s': %s.", self._parent.name, self._why_all)
-        return self._list.records(floor)
 
     @property
     def _way(self) -> str:

@@ -59,6 +59,7 @@ class Memory:
         clock: What it says of the time, or None.
         keyless: The ids of rows that come without them.
         trusts_totals: As for `Page`.
+        hidden: The ids of rows that are counted, and have their place on a page, but are not shown.
         between: Called before each request, with the list and the number of requests so far.
     """
 
@@ -75,6 +76,7 @@ class Memory:
     clock: float | None = LATER
     keyless: frozenset[str] = frozenset()
     trusts_totals: bool = True
+    hidden: frozenset[str] = frozenset()
     between: Callable[[Memory], None] = lambda _: None
     random: Random = field(default_factory=lambda: Random(1))
     asked: list[Window] = field(default_factory=list)
@@ -115,6 +117,7 @@ class Memory:
         return sorted(self.rows, key=lambda row: str(row[name]), reverse=sort.startswith("-"))
 
     def page(self, window: Window, rows: list[Row], pagination: Pagination) -> Page:
+        rows = [row for row in rows if row["id"] not in self.hidden]
         shown = [dict(row) for row in rows if row["id"] not in self.keyless]
         return Page(window, shown, pagination, self.clock, len(rows) - len(shown), self.trusts_totals)
 
@@ -234,6 +237,21 @@ def test_a_total_that_is_too_high_is_an_error_unless_totals_are_not_trusted(leng
     assert set(walk(replace(memory, trusts_totals=False), seen)) == ids(memory)
     assert seen.count.fell_short
     assert (seen.count.rows, seen.count.announced) == (length, length + off_by)
+
+
+@pytest.mark.parametrize("hidden", [(20, 40), (0, 20), (1, 60), (30, 50), (0, 60), (10, 11), (21, 79)])
+@pytest.mark.parametrize(("rule", "cap"), [("as asked", 20), ("fixed", 10)])
+@pytest.mark.parametrize("orders", ["by_creation", "by_change", "none"])
+def test_rows_that_the_token_may_not_see_may_make_whole_pages_empty(
+    hidden: tuple[int, int], rule: str, cap: int, orders: str
+) -> None:
+    names = {row["id"] for row in records(80)[slice(*hidden)]}
+    memory = Memory(records(80), meta="total", rule=rule, cap=cap, hidden=frozenset(names), trusts_totals=False)
+    given: dict[str, Any] = {"by_creation": [], "by_change": {}} if orders == "none" else {}
+    given |= (
+        {"floor": START - 1.0, "by_change": {BY_CHANGE: SortEvidence(proven=True)}} if orders == "by_change" else {}
+    )
+    assert set(walk(memory, size=20, **given)) == ids(memory) - names
 
 
 def test_one_response_that_holds_less_than_is_counted_is_not_the_whole_list() -> None:

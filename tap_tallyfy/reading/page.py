@@ -130,6 +130,11 @@ class Page:
         return is_short and self.total == self.count
 
     @property
+    def counts_behind(self) -> bool:
+        """Whether the server counts rows behind the place that was asked for, although this page may hide some."""
+        return not self.trusts_totals and self.window.end < (self.pagination.total or 0)
+
+    @property
     def is_below_total(self) -> bool:
         """Whether the server counts rows behind this page, although the token may not see them."""
         return self.end < (self.pagination.total or 0)

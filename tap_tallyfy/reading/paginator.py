@@ -193,6 +193,8 @@ class ListPaginator:
         """
         if page.pagination.per_page is not None and page.count >= page.pagination.per_page:
             return False  # it is full, as the server itself says
+        if page.counts_behind:
+            return False
         if page.total is not None and page.end <= page.total:
             return page.end == page.total
         if page.window == self._next.window:

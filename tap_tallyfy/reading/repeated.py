@@ -18,6 +18,8 @@ Identity = Callable[[Record], int | str]
 
 #: How often something is read before no two readings are expected to agree.
 _MOST: Final = 4
+#: The shortest page that a server of one size is expected to make, in rows.
+_LEAST: Final = 10
 
 
 class Reading(NamedTuple):
@@ -58,8 +60,9 @@ def agreed(read: Callable[[], Generator[Page, None, Reading | None]]) -> Generat
 def of_everything(source: MeteredSource, identity: Identity, size: int) -> Generator[Page, None, Reading | None]:
     """Yield all pages of a list, and return a summary of them, or None if they cannot be all there is.
 
-    A server may have a page size of its own. The first page shows it, and all others are
-    asked for alike, so each of them but the last has to be as long.
+    A server may have a page size of its own. The first page shows it, and all others are asked for alike,
+    so each of them but the last has to be as long; unless the server counts rows that the token may not see, which make
+    any page short, and the list ends where they all have had their place.
     """
     rows, keyless, length = 0, 0, 0
     ids, totals = set[Any](), set[int | None]()
@@ -67,10 +70,12 @@ def of_everything(source: MeteredSource, identity: Identity, size: int) -> Gener
         page = source.read(Window(number, size))
         yield page
         here = set(map(identity, page.records))
+        counted = None if page.trusts_totals else page.pagination.total
         is_rest = rows < (number - 1) * length  # the page before was short
-        if page.count > (length or page.count) or (here and here <= ids) or (is_rest and page.count):
+        is_odd = page.count > (length or page.count) or (is_rest and page.count)
+        if (is_odd and counted is None) or (here and here <= ids):
             return None
-        length = length or page.count
+        length = max(length, page.count)
         size = max(size, length)  # one that sends more than is asked for has a size of its own
         rows, keyless = rows + page.count, keyless + page.keyless
         ids |= here
@@ -78,6 +83,9 @@ def of_everything(source: MeteredSource, identity: Identity, size: int) -> Gener
         # Short pages end where the total says; without one the page behind has to be empty.
         is_blank = not page.count and page.window.end >= (page.pagination.total or 0)
         is_last = is_blank or (page.count < length and rows == page.total)
+        if counted is not None:
+            least = length or min(size, _LEAST)  # the size that its pages have at least
+            is_last = page.count < least and number * least >= counted
         if number == 1:
             is_last = page.proves_end
         if is_last:

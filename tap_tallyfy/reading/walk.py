@@ -250,7 +250,7 @@ class Walk:
         size, length = front.window.size, front.count
         if front.proves_end:
             return True
-        if front.has_more or length == size or not length:
+        if front.has_more or front.counts_behind or length == size or not length:
             return False
         behind = source.read(Window(2, max(size, length), front.window.sort))
         yield from self._new_records(behind)
@@ -289,6 +289,8 @@ class Walk:
         told, totals = whole.pagination, [page.total for page in (whole, front) if page.total is not None]
         is_page = whole.has_more or (told.per_page is not None and whole.count >= told.per_page)
         if is_page or whole.count < max((front.count, *totals)):
+            return False
+        if whole.count <= front.count and front.counts_behind:
             return False
         if not (front.count or whole.count) and front.is_below_total:
             return False

@@ -104,6 +104,15 @@ class Platform:
         program.chmod(0o755)
         self.variables["MELTANO"] = str(program)
 
+    def limit_loader(self, connections: int) -> str:
+        """Give the loader a user of its own with so many connections to the database; return its name."""
+        server, user = self.database, f"loader_{self.database.database}"
+        self.execute(f"CREATE ROLE {user} LOGIN CONNECTION LIMIT {connections}")
+        self.execute(f"GRANT CREATE ON DATABASE {server.database} TO {user}")
+        url = f"postgresql+psycopg://{user}:{PASSWORD}@{server.host}:{server.port}/{server.database}"
+        self.variables["TARGET_POSTGRES_SQLALCHEMY_URL"] = url
+        return user
+
     def environment(self) -> dict[str, str]:
         """The variables of whoever starts the unit."""
         ours = ("TAP_TALLYFY_", "TARGET_", "MELTANO_", "DATABASE_URL", "ORGANIZATIONS")

@@ -1,4 +1,4 @@
-"""The definitions of `orchestrate/dagster/`, and a sensor that asks for syncs whenever a file does, not at an hour."""
+"""The asset of `orchestrate/dagster/`, and a sensor that asks for syncs whenever a file does, not at an hour."""
 
 import json
 import os
@@ -31,4 +31,6 @@ def asked(context: dg.SensorEvaluationContext) -> Iterator[Any]:
     context.update_cursor(str(wanted["number"]))
 
 
-definitions = dg.Definitions.merge(shipped.definitions, dg.Definitions(sensors=[asked]))
+definitions = dg.Definitions(
+    assets=[shipped.account], jobs=[shipped.sync], sensors=[shipped.organizations_of_the_file, asked]
+)

@@ -113,6 +113,14 @@ class Platform:
         self.variables["TARGET_POSTGRES_SQLALCHEMY_URL"] = url
         return user
 
+    def make_tables(self) -> None:
+        """Make tables as a loader would, with one old row of each organization."""
+        self.execute("CREATE SCHEMA tallyfy")
+        ids = ", ".join(f"('{account.org_id}')" for account in self.accounts.values())
+        row = "org_id, now() - interval '1 day' AS _sdc_extracted_at, NULL::timestamptz AS _sdc_deleted_at"
+        for stream in SELECTED:
+            self.execute(f"CREATE TABLE tallyfy.{stream} AS SELECT {row} FROM (VALUES {ids}) AS t (org_id)")
+
     def environment(self) -> dict[str, str]:
         """The variables of whoever starts the unit."""
         ours = ("TAP_TALLYFY_", "TARGET_", "MELTANO_", "DATABASE_URL", "ORGANIZATIONS")

@@ -7,6 +7,8 @@ import os
 import re
 import resource
 import signal
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from random import Random
@@ -21,8 +23,8 @@ from tests.organizations import (
     PASSWORD,
     PATIENCE,
     PROJECT,
-    SELECTED,
     TAP_ALONE,
+    UNIT,
     Platform,
     child,
     listed,
@@ -159,12 +161,7 @@ UNREAD: dict[str, tuple[set[str], dict[str, str], int]] = {
 @pytest.mark.parametrize("stream", UNREAD)
 def test_a_list_that_failed_or_is_filtered_has_nothing_marked(make: Make, stream: str, strong: bool) -> None:
     platform = make()
-    # Nothing is loaded, so that all rows there are seem to be gone.
-    platform.execute("CREATE SCHEMA tallyfy")
-    org_id = platform.accounts["acme"].org_id
-    for name in SELECTED:
-        row = f"'{org_id}' AS org_id, now() - interval '1 day' AS _sdc_extracted_at"
-        platform.execute(f"CREATE TABLE tallyfy.{name} AS SELECT {row}, NULL::timestamptz AS _sdc_deleted_at")
+    platform.make_tables()  # nothing is loaded, so that their rows seem to be gone
     platform.instead_of_meltano(TAP_ALONE)
     if not strong:
         platform.weaken('dict(report["complete"])', "dict.fromkeys(report['streams'], {'began': 'now'})")
@@ -471,3 +468,35 @@ def test_children_get_no_secret_of_another_organization(make: Make) -> None:
     assert variables["TAP_TALLYFY__OFTEN_API_URL"] == acme.api_url
     assert "TARGET_POSTGRES_SQLALCHEMY_URL" not in variables
     assert variables["MELTANO_DATABASE_URI"].startswith("postgresql+psycopg://")
+
+
+# GitHub
+
+
+def test_the_workflow_syncs_a_group_of_organizations_and_fails_with_those_that_failed(make: Make) -> None:
+    platform = make(seeds=(3, 4))
+    file = platform.folder / "organizations.csv"
+    file.write_text(file.read_text(encoding="utf-8").replace(",hourly,", ",daily,", 1), encoding="utf-8")
+    (platform.folder / "orchestrate").symlink_to(platform.folder)
+    jobs = yaml.safe_load((UNIT / "github/tallyfy.yml").read_text(encoding="utf-8"))["jobs"]
+    steps = [step.get("run", "") for job in ("groups", "sync") for step in jobs[job]["steps"]]
+    read, sync = (step for step in steps if "<<'END'" in step)
+
+    def run(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        program = script.partition("<<'END'\n")[2].rpartition("END")[0]
+        env = platform.environment() | variables
+        command = [sys.executable, "-c", program]
+        return subprocess.run(
+            command, cwd=platform.folder, env=env, capture_output=True, text=True, check=False, timeout=600
+        )
+
+    assert run(read, TIERS="hourly").stdout == 'groups=[["globex"]]\n'
+    groups = run(read, TIERS="hourly daily").stdout
+    assert groups == 'groups=[["acme", "globex"]]\n'
+    platform.instead_of_meltano(ALL_COMPLETE.replace("$TAP_TALLYFY_REPORT", "$TAP_TALLYFY__FULL_REPORT"))
+    platform.make_tables()
+    group = {"GROUP": '["acme", "globex"]', "OPTION": "--full"}
+    assert run(sync, **group).returncode == 0
+    failed = run(sync, **group, TOKEN_ACME="")
+    assert (failed.returncode, failed.stderr.splitlines()[-1]) == (1, "Failed: acme (78)")
+    assert [code for (code,) in platform.syncs("code")] == [0, 0, 0]

@@ -94,7 +94,8 @@ def _sentences(error: BaseException) -> Sequence[str]:  # noqa: PLR0911 - one fo
     if isinstance(error, SyncFailedError):
         return list(dict.fromkeys(map(str, error.errors.values())))
     if isinstance(error, ImportError):
-        return [f"A setting needs the package '{error.name}' beside the tap; install it."]
+        package = f"'{error.name}'" if error.name else f"of which this is said: {error}"
+        return [f"A setting needs the package {package} beside the tap; install it."]
     if isinstance(error, EXPECTED):
         return [str(error)]
     return [f"The tap has a bug ({type(error).__name__}); its log shows where."]

@@ -14,6 +14,7 @@ from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values, find_dotenv
+from fsspec import available_protocols  # type: ignore[import-untyped] # it has none
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.singerlib import Catalog
 
@@ -294,9 +295,17 @@ def errors(config: Mapping[str, Any], streams: Iterable[type[ListStream]]) -> It
             yield f"'{name}' must be an http(s) URL without a user name or a query, such as https://go.tallyfy.com/api."
     if not _fits_header(config.get("user_agent", "tap")):
         yield "'user_agent' must be a line of ASCII text."
+    if (batch := config.get("batch_config")) and not _names_a_store(batch):
+        yield "'batch_config' needs an 'encoding' with a 'format', and a 'storage' with a 'root' such as file:///folder."
     yield from _wrong_start(config.get("start_date"))
     for stream in streams:
         yield from _contradictions(stream, config)
+
+
+def _names_a_store(batch: Mapping[str, Any]) -> bool:
+    encoding, storage = (batch.get(name) or {} for name in ("encoding", "storage"))
+    scheme, colon, _ = (storage.get("root") or ":").partition(":")
+    return bool(encoding.get("format")) and (not colon or scheme in available_protocols())
 
 
 def _wrong_start(start_date: str | None) -> Iterator[str]:

@@ -290,7 +290,7 @@ def test_what_meltano_sets_reaches_the_tap_as_what_it_is(project: Project) -> No
         "stream_maps": {"runs": {"name": "__NULL__"}},
         "stream_map_config": {"rate": 2},
         "faker_config": {"seed": 1},
-        "batch_config": {"encoding": {"format": "jsonl"}},
+        "batch_config": {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///tmp"}},
         "flattening_enabled": True,
         "flattening_max_depth": 2,
         "flattening_separator": "__",

@@ -13,6 +13,7 @@ import pytest
 
 from sandbox import Behaviour, Sandbox
 from sandbox.data import FOLDERS, GROUPS, TAGS, TEMPLATES
+from tap_tallyfy.api.secrets import SECRET_SETTINGS
 from tap_tallyfy.tap import TapTallyfy
 from tests.tap import RUNS, Result, environment, run_command, run_tap, settings_for
 
@@ -51,6 +52,7 @@ def expect_refusal(result: Result, *names: str) -> str:
 
 
 NO_TOKEN = {"access_token": None}
+JSONL = {"format": "jsonl"}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "missing org_id": ({"org_id": None}, "'org_id'"),
     "empty org_id": ({"org_id": ""}, "'org_id'"),
@@ -91,8 +93,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "status active, archived only": ({"runs": {"status": "active", "archived": "only"}}, "'runs.archived'"),
     "user_agent of two lines": ({"user_agent": "one\ntwo"}, "'user_agent'"),
     "trust_totals as text": ({"trust_totals": "maybe"}, "['trust_totals']"),
+    "batch_config without storage": ({"batch_config": {"encoding": {"format": "jsonl"}}}, "'batch_config'"),
+    "batch_config without encoding": ({"batch_config": {"storage": {"root": "file:///tmp"}}}, "'batch_config'"),
+    "batch_config with an empty storage": ({"batch_config": {"encoding": JSONL, "storage": {}}}, "'batch_config'"),
+    "batch_config of no store": ({"batch_config": {"encoding": JSONL, "storage": {"root": "x://y"}}}, "'batch_config'"),
     "report is no path": ({"report": ["report.json"]}, "['report']"),
 }
+
+
+def test_one_list_says_which_settings_are_secrets() -> None:
+    described = TapTallyfy.config_jsonschema["properties"]
+    assert {name for name, setting in described.items() if setting.get("secret")} == set(SECRET_SETTINGS)
 
 
 @pytest.mark.parametrize(("settings", "name"), REFUSED.values(), ids=REFUSED.keys())

@@ -128,8 +128,9 @@ class TapTallyfy(Tap):
     def _register_maps(self, catalog: Catalog) -> None:
         try:
             self.mapper.register_raw_streams_from_catalog(catalog)
-        except (ValueError, TypeError, LookupError, SyntaxError) as error:
-            sentence = f"'stream_maps' or the settings of flattening cannot be used ({error}); correct them."
+        except (ValueError, TypeError, LookupError, SyntaxError, StreamMapConfigError, MapExpressionError) as error:
+            why = str(error).rstrip(".")
+            sentence = f"'stream_maps' or the settings of flattening cannot be used ({why}); correct them."
             raise StreamMapConfigError(sentence) from None
 
     @override

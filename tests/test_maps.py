@@ -45,6 +45,16 @@ def test_a_map_for_all_streams_holds_without_a_catalog(sandbox: Sandbox) -> None
     assert {record["account"] for record in result.records} == {"ours"}
 
 
+@pytest.mark.parametrize("map_", ["name", {"__key_properties__": ["absent"]}, {"name": "1 +"}], ids=str)
+def test_a_map_that_is_none_is_refused_in_a_sentence(sandbox: Sandbox, map_: object) -> None:
+    result = sync(sandbox, ["runs"], stream_maps={"runs": map_})
+    assert result.code == 78
+    assert "Traceback" not in result.stderr
+    (sentence,) = result.errors
+    assert "stream_maps" in sentence
+    assert result.requests == []
+
+
 def test_a_map_for_a_stream_that_is_off_changes_nothing(sandbox: Sandbox) -> None:
     maps = {"tasks": {"shouted": "title.upper()"}, "comments": {"__alias__": "talk"}, "users": None}
     result = sync(sandbox, ["tags"], stream_maps=maps)

@@ -13,7 +13,7 @@ from tests.lists import FAMILIES, PATHS, STREAMS, catalog, differences, emitted,
 from tests.tap import TAP, run_tap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sandbox.wire import Request
     from tests.lists import Row
@@ -238,6 +238,27 @@ def test_a_catalog_with_another_key_is_refused_in_a_sentence(sandbox: Sandbox, k
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda entry: entry.update(replication_key="created_at"), "its replication key is created_at"),
+        (lambda entry: entry["schema"]["properties"].pop("id"), "lacks id"),
+        (lambda entry: entry["schema"]["properties"].pop("last_updated"), "lacks last_updated"),
+    ],
+    ids=["another replication key", "no key", "no replication key"],
+)
+def test_a_catalog_that_does_not_fit_is_refused_in_a_sentence(
+    sandbox: Sandbox, change: Callable[[Row], object], said: str
+) -> None:
+    known = catalog(["runs"])
+    change(next(entry for entry in known["streams"] if entry["tap_stream_id"] == "runs"))
+    result = sync(sandbox, catalog=known)
+    assert result.code == 78
+    (sentence,) = result.errors
+    assert said in sentence
+    assert "--discover" in sentence
+
+
 @pytest.mark.parametrize("keys", [None, [], "absent", ["id", "org_id"]], ids=str)
 def test_a_catalog_without_a_key_has_the_streams_own(sandbox: Sandbox, keys: Any) -> None:
     known = catalog(["runs"])
@@ -250,6 +271,27 @@ def test_a_catalog_without_a_key_has_the_streams_own(sandbox: Sandbox, keys: Any
     assert result.code == 0, result.stderr
     assert {*result.schemas[0]["key_properties"]} == {"org_id", "id"}
     assert len(result.records) == len(sandbox.runs)
+
+
+# What is inside of a row
+
+
+@pytest.mark.parametrize(
+    ("children", "said"),
+    [
+        ([{"id": "inner", "name": "x"}, {"name": "nameless"}], "1 rows of 'folders' have no 'id' and are left out"),
+        ("a text", "lists inside of 'folders' came as something else: 'children' (object)"),
+    ],
+    ids=["no key", "no list"],
+)
+def test_what_is_odd_inside_of_a_row_marks_nothing_as_deleted(sandbox: Sandbox, children: object, said: str) -> None:
+    body = json.dumps({"data": [{"id": "outer", "children": {"data": children}}]}).encode()
+    sandbox.fault_for = lambda _: Fault("body", body)
+    result = sync(sandbox, ["folders"])
+    assert result.code == 0, result.stderr
+    assert {key[1] for key in emitted(result)["folders"]} >= {"outer"}
+    assert any(said in warning for warning in warnings(result)), warnings(result)
+    assert marked(result) == set()
 
 
 # Filters

@@ -208,6 +208,7 @@ def test_free_objects(value: Any, expected: Any) -> None:
         ({"percent": "Infinity"}, MISFIT),
         ({"percent": "1_0"}, MISFIT),
         ({"percent": True}, MISFIT),
+        ({"percent": ""}, {"percent": None}),
         ({"percent": []}, MISFIT),
         ({"complete": 5, "new": {"kept": [1]}}, {"complete": 5, "new": {"kept": [1]}}),
         ({"complete": 5, "total": "ten"}, MISFIT),

@@ -98,6 +98,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "batch_config with an empty storage": ({"batch_config": {"encoding": JSONL, "storage": {}}}, "'batch_config'"),
     "batch_config of no store": ({"batch_config": {"encoding": JSONL, "storage": {"root": "x://y"}}}, "'batch_config'"),
     "report is no path": ({"report": ["report.json"]}, "['report']"),
+    "report in no folder": ({"report": "/not/there/report.json"}, "'report'"),
 }
 
 
@@ -153,6 +154,11 @@ def test_a_file_that_holds_no_json_object_is_named(
     expect_refusal(run_command("--config", str(right), option, str(wrong), sandbox=company), option, str(wrong))
 
 
+@pytest.mark.parametrize("content", [{"streams": [1]}, {"streams": [{"stream": "runs"}]}, {"runs": {}}], ids=str)
+def test_a_catalog_that_is_none_is_named(company: Sandbox, content: dict[str, Any]) -> None:
+    expect_refusal(run_tap(company, catalog=content), "--catalog", "--discover")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     missing = str(tmp_path / "config.json")
     expect_refusal(run_command("--config", missing), missing)
@@ -194,6 +200,13 @@ def test_settings_come_from_the_environment(company: Sandbox) -> None:
     assert result.code == 0, result.stderr
     assert result.ids == company.runs.keys()
     assert {request.query["per_page"] for request in result.lists} >= {"50"}
+
+
+def test_numbers_and_booleans_come_from_the_environment(company: Sandbox) -> None:
+    result = from_environment(company, full_task_sync_hours="0.5", emit_activate_version_messages="No")
+    assert result.code == 0, result.stderr
+    assert result.records
+    assert not any(message["type"] == "ACTIVATE_VERSION" for message in result.messages)
 
 
 @pytest.mark.parametrize(
@@ -308,6 +321,8 @@ def test_the_settings_of_the_sdk_come_from_the_environment(company: Sandbox) -> 
         ("org_id", "", "'org_id' is not set"),
         ("emit_activate_version_messages", "nope", "'emit_activate_version_messages'"),
         ("trust_totals", "2", "'trust_totals'"),
+        ("full_task_sync_hours", "inf", "'full_task_sync_hours'"),
+        ("full_task_sync_hours", "1e999", "'full_task_sync_hours'"),
         ("page_size", "9" * 5000, "'page_size'"),
         ("runs", "[" * 200_000, "'runs'"),
         ("stream_maps", "runs", "'stream_maps'"),

@@ -155,8 +155,16 @@ SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 WAITING = [(signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 8)]
 
 
-@pytest.mark.parametrize(("page", "concurrency"), [(1, 1), (3, 8), (17, 1), (17, 8)])
-@pytest.mark.parametrize(("what", "code"), [*SIGNALS[:2], (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("what", "code", "page", "concurrency"),
+    [
+        *((signal.SIGKILL, -9, page, concurrency) for page, concurrency in ((1, 1), (3, 8), (17, 1), (17, 8))),
+        (signal.SIGTERM, 143, 1, 1),
+        (signal.SIGTERM, 143, 17, 8),
+        (signal.SIGINT, 130, 3, 8),
+        (signal.SIGINT, 130, 17, 1),
+    ],
+)
 def test_a_stopped_sync_is_made_up_for_by_the_next(
     tmp_path: Path, what: signal.Signals, code: int, page: int, concurrency: int
 ) -> None:

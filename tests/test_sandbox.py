@@ -12,7 +12,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from graphlib import TopologicalSorter
-from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -21,12 +20,12 @@ import pytest
 import requests
 
 from sandbox import KINDS, SERVERS, Behaviour, Fault, Sandbox
-from sandbox.data import FOLDERS, GROUPS, TAGS, TEMPLATES
+from sandbox.data import FOLDERS, TAGS
 from sandbox.faults import INSTEAD, SPOILED
 from sandbox.limit import RateLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 NOON = datetime(2026, 2, 1, 12, tzinfo=timezone.utc)
@@ -103,32 +102,6 @@ def test_its_files_need_each_other_in_one_direction() -> None:
 
 # Filters
 
-FILTERS: list[tuple[Json, Callable[[Json, Json], object]]] = [
-    ({"q": "acme"}, lambda run, _: "acme" in run["name"].lower()),
-    ({"status": "active"}, lambda run, _: run["status"] == "active"),
-    ({"status": "problem"}, lambda run, more: more["problem_open"] or run["has_open_issue"]),
-    ({"status": "improvement"}, lambda _, more: more["improvement"]),
-    ({"status": "delayed"}, lambda run, _: run["late_tasks"] > 0),
-    ({"owners": "1001,1030"}, lambda run, _: {1001, 1030} & {run["owner_id"], *run["users"], *run["collaborators"]}),
-    ({"checklist_id": TEMPLATES[0].id}, lambda run, _: run["checklist_id"] == TEMPLATES[0].id),
-    ({"folder": FOLDER}, lambda _, more: more["folder_id"] == FOLDER),
-    ({"tag_ids": f"{TAG},{OTHER_TAG}"}, lambda _, more: {TAG, OTHER_TAG} & {*more["tag_ids"]}),
-    ({"untagged": "true"}, lambda _, more: not more["tag_ids"]),
-    ({"starred": "false"}, lambda run, _: not run["starred"]),
-    ({"type": "form"}, lambda run, _: run["type"] == "form"),
-    ({"groups": f"{GROUPS[0]}"}, lambda run, _: GROUPS[0] in run["groups"]),
-    ({"status": "active", "starred": "false"}, lambda run, _: run["status"] == "active" and not run["starred"]),
-]
-
-
-@pytest.mark.parametrize(("query", "matches"), FILTERS, ids=[str(query) for query, _ in FILTERS])
-def test_a_filter_returns_exactly_what_matches(
-    company: Sandbox, query: Json, matches: Callable[[Json, Json], object]
-) -> None:
-    expected = {run["id"] for run in live(company) if matches(run, company.internal[run["id"]])}
-    assert 0 < len(expected) < len(live(company))
-    assert sorted(ids(company, without_pagination="true", **query)) == sorted(expected)
-
 
 def test_what_no_filter_knows_is_ignored_or_refused(company: Sandbox) -> None:
     assert pagination(company, updated_since="2099-01-01", q="")["total"] == len(live(company))
@@ -140,25 +113,7 @@ def test_what_no_filter_knows_is_ignored_or_refused(company: Sandbox) -> None:
     assert get(company, starred="true").status_code == 500
 
 
-@pytest.mark.parametrize("archived", KINDS["archived"])
-def test_archived_runs_are_reached_by_the_filters_that_are_known(company: Sandbox, archived: str) -> None:
-    company.behaviour = Behaviour(archived=archived)
-    gone = {run["id"] for run in company.runs.values() if run["archived_at"]}
-    there = {run["id"] for run in live(company)}
-    by_status = set(ids(company, without_pagination="true", status="archived"))
-    by_parameter = set(ids(company, without_pagination="true", archived="only"))
-    assert by_status == (gone if archived in {"both", "status"} else set())
-    assert by_parameter == (gone if archived in {"both", "param"} else there)
-
-
 # Pages
-
-
-@pytest.mark.parametrize("sort", ["created_at", "-name", "last_updated", ""])
-def test_pages_cover_every_row_once(company: Sandbox, sort: str) -> None:
-    pages = [ids(company, per_page=37, sort=sort, page=page) for page in range(1, 9)]
-    assert sorted(chain(*pages)) == sorted(run["id"] for run in live(company))
-    assert pages[-1] == []
 
 
 def test_the_envelope_of_a_page(company: Sandbox) -> None:

@@ -92,7 +92,7 @@ def to_text(seconds: float) -> str:
     return f"{moment.isoformat(timespec='seconds')}.000Z"
 
 
-def lies_in_the_future(value: str | None, clock: Callable[[], float | None] = lambda: None) -> bool:
+def is_future(value: str | None, clock: Callable[[], float | None] = lambda: None) -> bool:
     """Return whether a date-time in that form is still to come, however wrong a clock is.
 
     Args:

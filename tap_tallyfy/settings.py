@@ -19,7 +19,7 @@ from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.singerlib import Catalog
 
 from tap_tallyfy.api.secrets import SECRET_SETTINGS
-from tap_tallyfy.dates import ConversionError, date_time, lies_in_the_future
+from tap_tallyfy.dates import ConversionError, date_time, is_future
 from tap_tallyfy.records.contract import CONTRACT, SCHEMAS
 from tap_tallyfy.singer.list_stream import ListStream
 
@@ -310,7 +310,7 @@ def _names_a_store(batch: Mapping[str, Any]) -> bool:
 
 def _wrong_start(start_date: str | None) -> Iterator[str]:
     try:
-        if lies_in_the_future(date_time(start_date)):
+        if is_future(date_time(start_date)):
             yield "'start_date' lies in the future, so that nothing would be read; set an earlier one."
     except ConversionError:
         yield "'start_date' must be a date-time such as 2025-01-15T10:00:00Z, or a date such as 2025-01-15."

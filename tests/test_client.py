@@ -87,7 +87,8 @@ def test_a_connection_that_fails_for_good_names_the_host_and_the_cause() -> None
         assert len(server.asked) == TRIES
     sentence = str(failed.value)
     host = server.url.removeprefix("http://")
-    assert sentence.startswith(f"GET /organizations/acme/runs at {host} failed {TRIES} times (the answer was cut off);")
+    said = f"GET /organizations/acme/runs at {host} failed {TRIES} times (the response was cut off);"
+    assert sentence.startswith(said)
     assert "'api_url'" in sentence
     assert "'request_timeout'" in sentence
 

@@ -196,7 +196,7 @@ def test_what_fails_for_good_ends_in_one_sentence() -> None:
         Fault("status", 500, coded("SERVER_ERROR")): ("500", "support"),
         Fault("body", b'{"error": true, "data": []}'): ("error", "status 200"),
         "no server": (" at 127.0.0.1:", f"{TRIES} times", "connection failed", "'api_url'"),
-        "drip": (f"{TRIES} times", "no answer in time", "'request_timeout'"),
+        "drip": (f"{TRIES} times", "no response in time", "'request_timeout'"),
     }
 
     def run(kind: Fault | str) -> Result:
@@ -268,8 +268,8 @@ def test_a_server_that_fails_for_an_unknown_order_is_synced_all_the_same(
             "REQUESTS_CA_BUNDLE",
         ),
         (requests.exceptions.ProxyError("Cannot connect to proxy"), "proxy"),
-        (requests.ConnectTimeout("http://secret"), "no answer in time"),
-        (urllib3.exceptions.ReadTimeoutError(None, "", "http://secret"), "no answer in time"),  # type: ignore[arg-type]
+        (requests.ConnectTimeout("http://secret"), "no response in time"),
+        (urllib3.exceptions.ReadTimeoutError(None, "", "http://secret"), "no response in time"),  # type: ignore[arg-type]
         (urllib3.exceptions.ProtocolError("http://secret"), "cut off"),
         (requests.ConnectionError("http://secret"), "the connection failed"),
     ],
@@ -297,7 +297,7 @@ def test_a_slow_answer_is_asked_for_again(account: Sandbox) -> None:
     result = run_tap(account, request_timeout=1)
     done.set()
     expect_complete(result, account)
-    assert "no answer in time" in result.stderr
+    assert "no response in time" in result.stderr
 
 
 def test_an_empty_first_page_that_announces_more_is_asked_for_again(account: Sandbox) -> None:

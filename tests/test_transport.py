@@ -81,7 +81,7 @@ def test_a_response_that_drips_has_a_deadline(answer: Callable[[Exchange], None]
             raise
 
     with served(until_gone) as server:
-        with pytest.raises(ConnectionFailedError, match="no answer in time"):
+        with pytest.raises(ConnectionFailedError, match="no response in time"):
             get(Transport(server.url, timeout=0.5), server.url)
         assert gone.wait(120)
 
@@ -235,7 +235,7 @@ def test_a_certificate_that_nobody_signed_is_trusted_where_the_environment_says_
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", encrypted.certificate)
     assert get(Transport(encrypted.url, timeout=120), encrypted.url).body == b"{}"
     encrypted.answer = drip_headers
-    with pytest.raises(ConnectionFailedError, match="no answer in time"):
+    with pytest.raises(ConnectionFailedError, match="no response in time"):
         get(Transport(encrypted.url, timeout=1), encrypted.url)
 
 
@@ -268,7 +268,7 @@ def test_a_proxy_is_no_way_around_the_deadline(encrypted: Encrypted, monkeypatch
         assert get(Transport(encrypted.url, timeout=120), encrypted.url).body == b"{}"
         encrypted.answer = drip_a_body
         for url in (encrypted.url, "http://api.example/"):
-            with pytest.raises(ConnectionFailedError, match="no answer in time"):
+            with pytest.raises(ConnectionFailedError, match="no response in time"):
                 get(Transport(url, timeout=1), url)
         assert [path for path, _ in proxy.asked][1:] == [encrypted.url.removeprefix("https://"), "http://api.example/"]
 

@@ -80,7 +80,7 @@ class Memory:
     between: Callable[[Memory], None] = lambda _: None
     random: Random = field(default_factory=lambda: Random(1))
     asked: list[Window] = field(default_factory=list)
-    has_whole: bool = True
+    has_unpaginated: bool = True
 
     @property
     def requests(self) -> int:
@@ -370,9 +370,9 @@ def test_a_tie_at_either_end_is_read(length: int, meta: str) -> None:
 
 @pytest.mark.parametrize("sorts", [(), ("created_at", "last_updated")])
 @pytest.mark.parametrize("length", [1, 2, 3, 99, 101, 250])
-@pytest.mark.parametrize("has_whole", [True, False])
-def test_a_list_that_ignores_paging_is_one_page(length: int, has_whole: bool, sorts: tuple[str, ...]) -> None:
-    memory = Memory(records(length), paging="ignored", meta="none", has_whole=has_whole, sorts=sorts)
+@pytest.mark.parametrize("has_unpaginated", [True, False])
+def test_a_list_that_ignores_paging_is_one_page(length: int, has_unpaginated: bool, sorts: tuple[str, ...]) -> None:
+    memory = Memory(records(length), paging="ignored", meta="none", has_unpaginated=has_unpaginated, sorts=sorts)
     assert set(walk(memory)) == ids(memory)
     assert memory.requests <= 7
 

@@ -89,9 +89,9 @@ class Client:
         detours_left, failures = iter(detours), 0
         waits = chain(self._retry.waits(), [None])
         for number, wait in enumerate(waits, start=1):
-            asked, understand = next(detours_left, (request, parse)) if failures >= _FAILURES else (request, parse)
+            asked, parse_it = next(detours_left, (request, parse)) if failures >= _FAILURES else (request, parse)
             try:
-                parsed = understand(self._send(asked, account))
+                parsed = parse_it(self._send(asked, account))
             except PassingError as error:
                 asked_for = error.retry_after or 0.0
                 if wait is None or asked_for > LONGEST_WAIT:

@@ -37,7 +37,7 @@ class Endpoint:
     parse: Callable[[Record], Record]  #: Makes a record of a row as parsed from JSON.
     key: str  #: The field without which no target can store a record.
     trust_totals: bool = True  #: Whether a list that announces records has to show some; see the setting of that name.
-    is_single: bool = False  #: Whether it answers with one object, and knows no pages.
+    is_single: bool = False  #: Whether a response holds one object, and there are no pages.
     #: Takes the rows of each page as the API sent them, and whether a character was broken, and is U+FFFD now.
     inspect: Callable[[Sequence[Record], bool], None] = field(default=lambda *_: None)
 

@@ -145,7 +145,7 @@ def _refusal(response: Response, said: str, stream: str) -> APIError:  # noqa: P
     if status == HTTPStatus.NOT_FOUND and code == _NO_ENDPOINT:
         return ListUnsupportedError(f"{coded}: there is no such endpoint; check 'api_url'.", status)
     if status == HTTPStatus.NOT_FOUND:
-        return ListRefusedError(f"{coded}: this token opens no such organization; check 'org_id'.", status)
+        return ListRefusedError(f"{coded}: no such organization for this token; check 'org_id'.", status)
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
         named = ", ".join(f"'{stream}.{field}'" for field in fields[:_MOST_WORDS])
         return FilterRefusedError(

@@ -59,7 +59,7 @@ class ListSource:
     def __init__(
         self, endpoint: Endpoint, client: Client, listing: Listing, on_page: Callable[[Page], None], log: logging.Logger
     ) -> None:
-        self.has_whole = bool(endpoint.unpaginated)
+        self.has_unpaginated = bool(endpoint.unpaginated)
         self._endpoint = endpoint
         self._client = client
         self._listing = listing
@@ -131,7 +131,7 @@ class ListSource:
             raise
         except ListFailedError as error:
             if window.unpaginated and error.status != HTTPStatus.TOO_MANY_REQUESTS:
-                raise UnreadableError("it cannot be had in one answer") from None
+                raise UnreadableError("it cannot be had in one response") from None
             raise
         self._answered.add(kind)
         return page

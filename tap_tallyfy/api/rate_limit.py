@@ -23,7 +23,7 @@ DEFAULT_WAIT: Final = 5.0
 _WORTH_A_LINE: Final = 5.0
 #: No window that is worth learning is longer, in seconds; a longer wait is waited for, and tells nothing of the next.
 _LONGEST_WINDOW: Final = 300.0
-#: How long to sleep at most before looking again; answers wake the waiting earlier.
+#: How long to sleep at most before looking again; responses wake the waiting earlier.
 _NAP: Final = 60.0
 _MARGIN: Final = 0.01
 #: Threads wake up late by some milliseconds; so much is made up for, else it would slow all later requests down.
@@ -76,8 +76,8 @@ class Limit:
 
     def __init__(self) -> None:
         self._known = _Known()
-        self._answers: deque[float] = deque()
-        #: When the server's present window began as far as we know, and how many answers came in it.
+        self._responses: deque[float] = deque()
+        #: When the server's present window began as far as we know, and how many responses came in it.
         self._window: tuple[float | None, int] = (None, 0)
 
     def opens_at(self, now: float, under_way: int) -> float:
@@ -93,25 +93,25 @@ class Limit:
         free = (known.proven if under_way else most) - under_way
         if free <= 0:
             return math.inf
-        return self._answers[-free] + known.seconds + _MARGIN if len(self._answers) >= free else now
+        return self._responses[-free] + known.seconds + _MARGIN if len(self._responses) >= free else now
 
-    def note_answer(self, now: float) -> None:
+    def note_response(self, now: float) -> None:
         """Count a request that was answered, or failed, otherwise than by a rejection."""
-        began, answers = self._window
-        self._window = (now if began is None else began, answers + 1)
-        self._answers.append(now)
-        while self._answers[0] < now - 2 * _LONGEST_WINDOW:
-            self._answers.popleft()
+        began, responses = self._window
+        self._window = (now if began is None else began, responses + 1)
+        self._responses.append(now)
+        while self._responses[0] < now - 2 * _LONGEST_WINDOW:
+            self._responses.popleft()
 
     def learn(self, now: float, reset: float) -> None:
         """Take the limit from the responses before a rejection; the next request may go out at `reset`."""
-        (began, answers), known = self._window, self._known
+        (began, responses), known = self._window, self._known
         if known.requests is not None and known.requests > known.proven:
             known = replace(known, requests=known.proven)  # too much was tried
-        elif answers:
+        elif responses:
             seconds = max(reset - (now if began is None else began), _MARGIN)
             # A window has whole seconds, and so has `Retry-After`, rounded up.
-            known = replace(known, requests=answers, seconds=math.floor(seconds) or seconds, proven=answers)
+            known = replace(known, requests=responses, seconds=math.floor(seconds) or seconds, proven=responses)
         self._known = replace(known, quiet_since=now)
 
     def begin_window(self, reset: float) -> None:
@@ -171,7 +171,7 @@ class RateLimiter:
             remaining: `X-RateLimit-Remaining` of the response, if any.
         """
         with self._changed:
-            self._limit.note_answer(self._clock())
+            self._limit.note_response(self._clock())
             self._note_answered(int(remaining) if remaining and _COUNT.fullmatch(remaining) else None)
 
     def rejected(self, retry_after: float | None) -> None:

@@ -134,7 +134,7 @@ def cause(error: BaseException) -> str:
     """Name the cause of an error of `requests` or `urllib3`, whose own text may show the URL and the query."""
     text = str(error)
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
-        return "no answer in time"
+        return "no response in time"
     if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
         if "CERTIFICATE_VERIFY_FAILED" in text:
             other = "; the tap does not use SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else ""
@@ -154,7 +154,7 @@ def cause(error: BaseException) -> str:
             urllib3.exceptions.DecodeError,
         ),
     ):
-        return "the answer was cut off"
+        return "the response was cut off"
     return "the connection failed"
 
 

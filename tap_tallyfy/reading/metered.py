@@ -19,7 +19,7 @@ class MeteredSource:
     """Pages of a list for one way to read it."""
 
     def __init__(self, source: Source, size: int) -> None:
-        self.has_whole = source.has_whole  #: Whether the list can be asked for in one response.
+        self.has_unpaginated = source.has_unpaginated  #: Whether the list can be asked for in one response.
         self.keyless = 0  #: How many rows without a key have come, those that came twice counted twice.
         self.announced: int | None = None  #: The smallest length that the server said the list has, or None.
         self._source = source

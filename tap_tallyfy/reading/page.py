@@ -156,7 +156,7 @@ class Source(Protocol):
     """Where the pages of a list come from."""
 
     #: Whether the list can be asked for in one response.
-    has_whole: bool
+    has_unpaginated: bool
 
     def read(self, window: Window) -> Page:
         """Return a page."""

@@ -276,7 +276,7 @@ class Walk:
         yield from self._new_records(front)
         if (yield from self._is_all(source, front)):
             return front.count
-        if not source.has_whole or (largest is not None and (front.total or 0) > largest):
+        if not source.has_unpaginated or (largest is not None and (front.total or 0) > largest):
             raise UnreadableError("it cannot be had in one response")
         whole = source.read(Window(1, self.size, unpaginated=True))
         yield from self._new_records(whole)

@@ -46,7 +46,7 @@ class StreamsOfList(Protocol):
         """The related data that selected streams are made from, for the `with` parameter."""
 
     @property
-    def borrowed(self) -> frozenset[str]:
+    def internal_related(self) -> frozenset[str]:
         """The related data that is asked for only since other streams are made from it."""
 
     def server_clock(self) -> float | None:
@@ -165,7 +165,7 @@ class TallyfyStream(Stream):
         selected = [name for name in properties if self.mask["properties", name]]
         return Columns(
             selected,
-            deselected=set(properties).difference(selected) | (self.shared.borrowed - set(properties)),
+            deselected=set(properties).difference(selected) | (self.shared.internal_related - set(properties)),
             org_id=self.config["org_id"] if ORG_ID in properties else None,
             flattened={
                 name: properties[name]

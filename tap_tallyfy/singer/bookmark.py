@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tap_tallyfy.dates import date_time_or_none, lies_in_the_future, second
+from tap_tallyfy.dates import date_time_or_none, is_future, second
 
 #: Returns the seconds since the epoch by a clock, or None where it tells none.
 Clock = Callable[[], float | None]
@@ -119,4 +119,4 @@ def _void(state: dict[str, Any], value: str, made_for: MadeFor, clock: Clock) ->
         return "was made for another key or schema, by another version of the tap"
     if made_for.start_date < second(date_time_or_none(state.get("start_date"))):
         return "was made under a later 'start_date'"
-    return "lies in the future" if lies_in_the_future(value, clock) else ""
+    return "lies in the future" if is_future(value, clock) else ""

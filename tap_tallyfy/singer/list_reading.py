@@ -192,10 +192,10 @@ class ListReading:
             yield record
         # LIVE: no source says whether a list without a status holds all; goes once a live list has shown that it does.
         for part, count in zip(hidden, shown, strict=True) if "status" not in self.stream.filters else ():
-            for variant in self._left_out(listing, part, count):
+            for variant in self._hidden_variants(listing, part, count):
                 yield from self.walk(self.source(variant), self._seen, floor)
 
-    def _left_out(self, listing: Listing, part: Listing, shown: int) -> Iterator[Listing]:
+    def _hidden_variants(self, listing: Listing, part: Listing, shown: int) -> Iterator[Listing]:
         """Yield a part of a list in the variants that bring more than the list itself, which was read.
 
         Args:

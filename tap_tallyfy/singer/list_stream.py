@@ -66,7 +66,7 @@ class ListStream(TallyfyStream):
     expand: ClassVar[Callable[[Record, Callable[[Record], Record], set[Misfit]], Iterable[Record]] | None] = None
     #: How the records can be read by their parents, where these say when one changed.
     follows: ClassVar[Follows | None] = None
-    #: Whether the API answers with one object, and knows no pages.
+    #: Whether a response holds one object, and there are no pages.
     is_single: ClassVar[bool] = False
     #: Whether one response with the whole list is the best way to read it.
     prefer_unpaginated: ClassVar[bool] = False

@@ -64,7 +64,7 @@ class Session:
         Raises:
             LoginError: If the token is refused: it is for every list.
             NetworkSettingsError: If the environment lets no request through.
-            ListFailedError: If no list has answered yet, and this is not the first one to fail for want of an answer.
+            ListFailedError: If no list has answered yet, and this is not the first one to fail so.
         """
         failures = self.sync.failures
         if isinstance(error, (LoginError, NetworkSettingsError)):

@@ -62,7 +62,7 @@ class SharedList:
         return sorted({name for stream in self.selected for name in stream.required_related})
 
     @property
-    def borrowed(self) -> frozenset[str]:
+    def internal_related(self) -> frozenset[str]:
         """The related data that is asked for only since other streams are made from it."""
         asked = {*self.required_related, *self.parent.always_with}
         return frozenset(asked.difference(self.parent.settings.get("with", ())))

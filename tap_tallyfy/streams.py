@@ -213,7 +213,7 @@ class FoldersStream(ListStream):
         Listing(kind, ({"folder_type": kind},), fields={"folder_type": kind}) for kind in ("checklist", "run")
     )
     by_creation = ()
-    always_with = ("children",)
+    required_related = ("children",)
     unpaginated = {"pagination": "false"}
     prefer_unpaginated = True
     managed_params = frozenset({"folder_type", "pagination", "parent_id", "sort"})

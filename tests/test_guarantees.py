@@ -324,8 +324,7 @@ class OneReading(Walk):
 
     @override
     def _until_two_readings_agree(self, source: MeteredSource) -> Generator[dict[str, Any], None, int | None]:
-        for page in repeated.of_everything(source, self.seen.identity, self.size):
-            yield from self._new_records(page)
+        yield from repeated.of_everything(source, self.seen, self.size)
         return None
 
 

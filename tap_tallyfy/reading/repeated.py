@@ -13,8 +13,7 @@ from typing import Any, Final, NamedTuple
 from tap_tallyfy.reading.metered import MeteredSource
 from tap_tallyfy.reading.page import Page, Record, UnreadableError, Window
 from tap_tallyfy.reading.paginator import Order
-
-Identity = Callable[[Record], int | str]
+from tap_tallyfy.reading.seen import Seen
 
 #: How often something is read before no two readings are expected to agree.
 _MOST: Final = 4
@@ -39,11 +38,11 @@ class Reading(NamedTuple):
         return self.ids == other.ids and not (self.repeats or other.repeats)
 
 
-def agreed(read: Callable[[], Generator[Page, None, Reading | None]]) -> Generator[Page, None, Reading]:
-    """Yield the pages of reading after reading, and return the one that agrees with the reading before it.
+def agreed(read: Callable[[], Generator[Record, None, Reading | None]]) -> Generator[Record, None, Reading]:
+    """Yield the records of reading after reading, and return the one that agrees with the reading before it.
 
     Args:
-        read: Yields the pages of a reading, and returns it, or None if it is worth nothing.
+        read: Yields the records of a reading, and returns it, or None if it is worth nothing.
 
     Raises:
         UnreadableError: If no two readings agree.
@@ -57,19 +56,19 @@ def agreed(read: Callable[[], Generator[Page, None, Reading | None]]) -> Generat
     raise UnreadableError("no two readings of it agreed")
 
 
-def of_everything(source: MeteredSource, identity: Identity, size: int) -> Generator[Page, None, Reading | None]:
-    """Yield all pages of a list, and return a summary of them, or None if they cannot be all there is.
+def of_everything(source: MeteredSource, seen: Seen, size: int) -> Generator[Record, None, Reading | None]:
+    """Yield the new records of all pages of a list, and return a summary, or None if they cannot be all there is.
 
-    A server may have a page size of its own. The first page shows it, and all others are asked for alike,
-    so each of them but the last has to be as long; unless the server counts rows that the token may not see, which make
-    any page short, and the list ends where they all have had their place.
+    A server may have a page size of its own. The first page shows it, and all others are asked for alike, so each of
+    them but the last has to be as long; unless the server counts rows that the token may not see, which make any page
+    short, and the list ends where they all have had their place.
     """
     rows, keyless, length = 0, 0, 0
     ids, totals = set[Any](), set[int | None]()
     for number in count(1):
         page = source.read(Window(number, size))
-        yield page
-        here = set(map(identity, page.records))
+        yield from seen.new_records(page)
+        here = set(map(seen.identity, page.records))
         counted = None if page.trusts_totals else page.pagination.total
         is_rest = rows < (number - 1) * length  # the page before was short
         is_odd = page.count > (length or page.count) or (is_rest and page.count)
@@ -97,16 +96,16 @@ def of_everything(source: MeteredSource, identity: Identity, size: int) -> Gener
 
 
 def of_a_tie(
-    source: MeteredSource, identity: Identity, order: Order, key: float, number: int, size: int
-) -> Generator[Page, None, Reading | None]:
-    """Yield the pages that hold the records of one key, and return a summary of these, or None if the list moved.
+    source: MeteredSource, seen: Seen, order: Order, key: float, number: int, size: int
+) -> Generator[Record, None, Reading | None]:
+    """Yield the new records of pages with one key, and return a summary of that key, or None if the list moved.
 
     Args:
         number: The page to begin with; if it begins too late, those above it are read as well.
     """
     while True:
         page = source.read(Window(number, size, order.sort))
-        yield page
+        yield from seen.new_records(page)
         keys = [order.key(record) for record in page.records]
         if _begins_above(key, page, keys):
             break
@@ -116,7 +115,7 @@ def of_a_tie(
         falls = all(later <= earlier for earlier, later in pairwise([highest, *keys]))
         if not falls or page.count > size or (is_rest and page.count):
             return None
-        here = [identity(record) for record, its_key in zip(page.records, keys, strict=True) if its_key == key]
+        here = [seen.identity(record) for record, its_key in zip(page.records, keys, strict=True) if its_key == key]
         is_below = bool(keys) and keys[-1] < key
         is_last = not page.count or (page.count < size and page.end == page.total)
         if not (is_below or is_last) and ids.issuperset(here) and (here or pages > 1):
@@ -129,7 +128,7 @@ def of_a_tie(
             return Reading(ids, totals, rows > len(ids), end, of_one_moment=pages == 1 and is_below)
         highest, is_rest = keys[-1] if keys else highest, page.count < size
         page = source.read(Window(number + pages, size, order.sort))
-        yield page
+        yield from seen.new_records(page)
         keys = [order.key(record) for record in page.records]
     return None
 

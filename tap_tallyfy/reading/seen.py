@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import msgspec
@@ -88,6 +89,13 @@ class Seen:
             # It was there at the first page, or has come in the time since.
             self.newest = max(self.newest, newest - max(page.server_time - self.clock, 0))
         self._unchanged_before = self.bookmark_limit - self._lookback
+
+    def new_records(self, page: Page) -> Iterator[Record]:
+        """Mark a page as seen, and yield the records that it shows for the first time, or in a new version."""
+        self.observe(page)
+        for record in page.records:
+            if self.mark(record):
+                yield record
 
     def identity(self, record: Record) -> int | str:
         """Return a record's key, as a number where it is 32 hexadecimal digits: half the memory, as exact."""

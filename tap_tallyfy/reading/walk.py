@@ -180,7 +180,7 @@ class Walk:
         while unread := _unread(parts, floor):
             for part, page in self._next_pages(source, parts, unread, under_way):
                 contradicts = self._contradicts(part, order, page)
-                yield from self._new_records(page)
+                yield from self.seen.new_records(page)
                 is_front = part.high is None and page.window.page == 1
                 part.advance(page)
                 pages += 1
@@ -238,8 +238,9 @@ class Walk:
     def _through_a_tie(self, source: MeteredSource, part: ListPaginator, order: Order) -> Generator[Record, None, None]:
         """Bring a part past more records of one key than a page can step over, as a process launches them in bulk."""
         first = max(part.tie_begins - 1, 0) // part.size + 1
-        read = partial(repeated.of_a_tie, source, self.seen.identity, order, part.low, first, part.size)
-        reading = yield from self._new_records_of(repeated.agreed(read))
+        reading = yield from repeated.agreed(
+            partial(repeated.of_a_tie, source, self.seen, order, part.low, first, part.size)
+        )
         part.pass_tie(reading.end)
 
     # In other ways
@@ -253,17 +254,17 @@ class Walk:
         if front.has_more or front.counts_behind or length == size or not length:
             return False
         behind = source.read(Window(2, max(size, length), front.window.sort))
-        yield from self._new_records(behind)
+        yield from self.seen.new_records(behind)
         if behind.count and self._shows_same(behind, front):
             # Paging is ignored; where only the page's number is, more may lie behind it.
             smaller = source.read(Window(1, max(length - 1, 1), front.window.sort))
-            yield from self._new_records(smaller)
+            yield from self.seen.new_records(smaller)
             return self._shows_same(smaller, front)
         if behind.count or behind.pagination.per_page != front.pagination.per_page:
             return False
         # Two requests are two moments. If the first page is as it was, no other record was there in between.
         again = source.read(front.window)
-        yield from self._new_records(again)
+        yield from self.seen.new_records(again)
         return self._shows_same(again, front) and all(map(self.seen.is_on_every_replica, front.records))
 
     def _shows_same(self, page: Page, other: Page) -> bool:
@@ -273,13 +274,13 @@ class Walk:
     def _in_one_response(self, largest: int | None, source: MeteredSource) -> Generator[Record, None, int | None]:
         """Ask for the whole list in one response: one moment, so that nothing can be missed."""
         front = source.read(Window(1, self.size))
-        yield from self._new_records(front)
+        yield from self.seen.new_records(front)
         if (yield from self._is_all(source, front)):
             return front.count
         if not source.has_unpaginated or (largest is not None and (front.total or 0) > largest):
             raise UnreadableError("it cannot be had in one response")
         whole = source.read(Window(1, self.size, unpaginated=True))
-        yield from self._new_records(whole)
+        yield from self.seen.new_records(whole)
         if not self._is_whole(source, whole, front):
             raise UnreadableError("the API does not send it in one response")
         return whole.count
@@ -307,28 +308,8 @@ class Walk:
 
     def _until_two_readings_agree(self, source: MeteredSource) -> Generator[Record, None, int | None]:
         """Read page after page, again and again."""
-        read = partial(repeated.of_everything, source, self.seen.identity, self.size)
-        reading = yield from self._new_records_of(repeated.agreed(read))
+        reading = yield from repeated.agreed(partial(repeated.of_everything, source, self.seen, self.size))
         return reading.end
-
-    def _new_records_of(
-        self, pages: Generator[Page, None, repeated.Reading]
-    ) -> Generator[Record, None, repeated.Reading]:
-        """Yield the records that pages show for the first time, and return the reading that they make up."""
-        while True:
-            try:
-                page = next(pages)
-            except StopIteration as end:
-                reading: repeated.Reading = end.value
-                return reading
-            yield from self._new_records(page)
-
-    def _new_records(self, page: Page) -> Iterator[Record]:
-        """Mark a page as seen, and yield the records that it shows for the first time, or in a new version."""
-        self.seen.observe(page)
-        for record in page.records:
-            if self.seen.mark(record):
-                yield record
 
 
 def _unread(parts: list[ListPaginator], floor: float) -> list[ListPaginator]:

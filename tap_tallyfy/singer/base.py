@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final
 
 from singer_sdk import Stream, Tap
 from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
@@ -34,26 +34,45 @@ EXPECTED: Final = (SingerSDKError, OSError)
 _NO_FILTERS: Final = frozenset({"archived", "sort", "without_pagination"})
 
 
-class StreamsOfList(Protocol):
-    """A list of the API, and the streams that are made from it; see `shared_reading`."""
+class StreamsOfList(ABC):
+    """A list of the API, and the streams that are made from it."""
+
+    def __init__(self, parent: TallyfyStream) -> None:
+        self.parent = parent  #: The stream of the list itself.
+        self.streams: list[TallyfyStream] = []  #: All of them, the parent first.
+        self.add(parent)
+
+    def add(self, stream: TallyfyStream) -> None:
+        """Add a stream that is made from the list."""
+        stream.shared = self
+        self.streams.append(stream)
 
     @property
-    def parent(self) -> TallyfyStream:
-        """The stream of the list itself."""
+    def selected(self) -> list[TallyfyStream]:
+        """The streams that are selected."""
+        return [stream for stream in self.streams if stream.selected]
 
     @property
-    def required_related(self) -> Sequence[str]:
+    def required_related(self) -> list[str]:
         """The related data that selected streams are made from, for the `with` parameter."""
+        return sorted({name for stream in self.selected for name in stream.required_related})
 
     @property
     def internal_related(self) -> frozenset[str]:
-        """The related data that is asked for only since other streams are made from it."""
+        """The related data that is asked for only since streams are made from it."""
+        return frozenset(self.required_related).difference(self.parent.settings.get("with", ()))
 
+    @abstractmethod
     def server_clock(self) -> float | None:
         """Return the server's clock, in seconds since the epoch, or None where it tells none."""
 
+    @abstractmethod
     def records_of(self, stream: TallyfyStream) -> Iterator[Record]:
-        """Yield the records of a stream."""
+        """Yield the records of a stream.
+
+        Raises:
+            FatalSyncError: If the sync cannot go on; a failure of this list alone is noted, and reported at its end.
+        """
 
 
 class TallyfyStream(Stream):

@@ -63,7 +63,7 @@ class ListReading:
 
     def _endpoint(self) -> Endpoint:
         stream = self.stream
-        related = [*stream.settings.get("with", ()), *stream.always_with, *stream.shared.required_related]
+        related = [*stream.settings.get("with", ()), *stream.shared.required_related]
         wanted = {} if self._bare else {**stream.filters, "with": list(dict.fromkeys(related)) or None}
         return Endpoint(
             name=stream.name,
@@ -158,9 +158,7 @@ class ListReading:
         """
         stream = self.stream
         if stream.is_single:
-            page = source.read(Window(1, 1))
-            seen.observe(page)
-            yield from filter(seen.mark, page.records)
+            yield from seen.new_records(source.read(Window(1, 1)))
         else:
             yield from Walk(
                 source=source,

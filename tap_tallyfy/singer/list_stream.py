@@ -50,8 +50,6 @@ class ListStream(TallyfyStream):
     archived: ClassVar[Listing | None] = None
     #: Query parameters that are always sent.
     parameters: ClassVar[Mapping[str, str]] = {}
-    #: Related data that is always asked for.
-    always_with: ClassVar[Sequence[str]] = ()
     #: Further fields that may arrive as `{"data": ...}`, as related data does.
     wrapped: ClassVar[Sequence[str]] = ()
     #: The query parameter that leaves out records created before a day, where the API has one.

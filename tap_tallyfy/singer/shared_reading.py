@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 from singer_sdk.exceptions import AbortedSyncFailedException, FatalAPIError, FatalSyncError
 from singer_sdk.singerlib.messages import ActivateVersionMessage
+from typing_extensions import override
 
 from tap_tallyfy.dates import to_second
 from tap_tallyfy.reading.page import UnreadableError, UnreadListError
@@ -23,7 +24,7 @@ from tap_tallyfy.records.contract import EXTRA
 from tap_tallyfy.records.nested import Misfit
 from tap_tallyfy.records.shapes import Record
 from tap_tallyfy.singer import bookmark, deletions
-from tap_tallyfy.singer.base import TallyfyStream
+from tap_tallyfy.singer.base import StreamsOfList, TallyfyStream
 from tap_tallyfy.singer.bookmark import Bookmark
 from tap_tallyfy.singer.changed import ChangedReading
 from tap_tallyfy.singer.deletions import ShrunkError, Tally
@@ -37,48 +38,23 @@ _AS_FLOATS: Final = msgspec.json.Decoder()
 _ROWS: Final = "rows"
 
 
-class SharedList:
-    """A list of the API, and the streams that are made from it."""
+class SharedList(StreamsOfList):
+    """A list of the API that is read once in a sync, by the first stream whose turn it is."""
+
+    parent: ListStream
 
     def __init__(self, parent: ListStream) -> None:
-        self.parent = parent  #: The stream of the list itself.
-        self.streams: list[TallyfyStream] = []  #: All of them, the parent first.
+        super().__init__(parent)
         self._reading: Reading | None = None
-        self.add(parent)
 
-    def add(self, stream: TallyfyStream) -> None:
-        """Add a stream that is made from the list."""
-        stream.shared = self
-        self.streams.append(stream)
-
-    @property
-    def selected(self) -> list[TallyfyStream]:
-        """The streams that are selected."""
-        return [stream for stream in self.streams if stream.selected]
-
-    @property
-    def required_related(self) -> list[str]:
-        """The related data that selected streams are made from, for the `with` parameter."""
-        return sorted({name for stream in self.selected for name in stream.required_related})
-
-    @property
-    def internal_related(self) -> frozenset[str]:
-        """The related data that is asked for only since other streams are made from it."""
-        asked = {*self.required_related, *self.parent.always_with}
-        return frozenset(asked.difference(self.parent.settings.get("with", ())))
-
+    @override
     def server_clock(self) -> float | None:
-        """Return the server's clock, in seconds since the epoch, or None where it tells none."""
         with suppress(FatalAPIError, UnreadableError):
             return ListReading(self.parent, Bookmark()).sample().server_time
         return None
 
+    @override
     def records_of(self, stream: TallyfyStream) -> Iterator[Record]:
-        """Yield the records of a stream; the first one whose turn it is reads the list.
-
-        Raises:
-            FatalSyncError: If the sync cannot go on; a failure of this list alone is noted, and reported at its end.
-        """
         session = stream.session
         if self._reading and self._reading.sync is session.sync and stream in self._reading.served:
             session.begin_next()

@@ -173,7 +173,7 @@ class Client:
         return response
 
     def _given_up(self, error: PassingError, request: requests.Request) -> ListFailedError:
-        """Return the error that a failure is when no further try is made."""
+        """Return the error of a list for whose request no further try is made."""
         if isinstance(error, ConnectionFailedError):
             return ListFailedError(
                 f"{_named(request)} at {self._host} failed {self._retry.tries} times ({error}); check the network and"

@@ -141,10 +141,7 @@ def _as_text(value: object) -> str:
 
 
 def _server_time(response: Response) -> float | None:
-    """Return the server's clock when it can at the earliest have read the list, in seconds since the epoch.
-
-    The `Date` header is when the server sent the response.
-    """
+    """Return the server's clock, in seconds since the epoch, when it can at the earliest have read the list."""
     try:
         moment = parsedate_to_datetime(response.headers["Date"])
         # A date-time without a zone is UTC, as in HTTP all are.

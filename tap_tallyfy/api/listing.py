@@ -102,11 +102,7 @@ class ListSource:
         return wait(futures, return_when=FIRST_COMPLETED).done
 
     def result(self, window: Window, future: Future[Response]) -> Page:
-        """Return the page that was asked for with `submit`; bodies are parsed here, in the main thread.
-
-        Raises:
-            APIError: If the API refuses, or does not answer after all tries.
-        """
+        """Return the page that was asked for with `submit`; see `read`. Bodies are parsed here, in the main thread."""
         try:
             page = self._endpoint.page(window, future.result())
         except PassingError as error:
@@ -167,11 +163,7 @@ class ListSource:
         return self._endpoint.request(window), parse
 
     def _first_supported_variant(self, window: Window) -> Page:
-        """Return the first page, asked for in a variant that this server understands.
-
-        Raises:
-            ListUnsupportedError: If it understands none, so that archived records cannot be read.
-        """
+        """Return the first page in a variant that this server understands; one for archived records there must be."""
         empty: Page | None = None
         refusal: FilterRefusedError | None = None
         for variant in self._listing.param_variants:

@@ -165,11 +165,7 @@ class RateLimiter:
             self.requests += 1
 
     def release(self, *, remaining: str | None = None) -> None:
-        """Note that a request was answered, or failed, otherwise than by a rejection.
-
-        Args:
-            remaining: `X-RateLimit-Remaining` of the response, if any.
-        """
+        """Note a response other than a rejection, with its `X-RateLimit-Remaining` if any, or a failure."""
         with self._changed:
             self._limit.note_response(self._clock())
             self._note_answered(int(remaining) if remaining and _COUNT.fullmatch(remaining) else None)

@@ -105,10 +105,7 @@ def hidden(text: str) -> str:
 
 
 def repeats(text: str, secret: str) -> bool:
-    """Return whether a text from the server shows a secret, or a part of it that is worth something.
-
-    Case and punctuation do not matter.
-    """
+    """Return whether a text shows a secret, or a valuable part of it, whatever the case and punctuation."""
     shown, kept = _bare(text), _bare(secret)
     return bool(kept) and (kept in shown or (len(shown) >= _SHORTEST and shown in kept))
 

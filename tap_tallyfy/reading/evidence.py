@@ -31,12 +31,7 @@ class SortEvidence:
         self._oldest_first_excluded |= any(later < earlier for earlier, later in pairwise(created))
 
     def suffices(self, turns: Callable[[], bool]) -> bool:
-        """Return whether the order can be relied on.
-
-        Args:
-            turns: Asks for the opposite order and returns whether the list begins at its other end; called only where
-                the answer matters.
-        """
+        """Return whether the order can be relied on; `turns` judges the opposite one, and is asked where it matters."""
         excluded = self._newest_first_excluded and self._oldest_first_excluded
         if not (self.proven and excluded):
             self.proven = (self.proven or excluded) and turns()

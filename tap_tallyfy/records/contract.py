@@ -182,11 +182,9 @@ def _without_marks(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
 
 
 def table_schema(key: str, primary_keys: Iterable[str], asked_with: Iterable[str] = ()) -> JsonSchema:
-    """Return the JSON schema of a stream's records.
+    """Return the JSON schema of a stream's records; see `Contract` for its key.
 
     Args:
-        key: As for `Contract`.
-        primary_keys: The columns that tell records apart.
         asked_with: The words of the `with` parameter that the user set: only they bring related data.
     """
     hidden = CONTRACT.related(key) - CONTRACT.related(key, asked_with)

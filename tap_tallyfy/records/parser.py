@@ -14,7 +14,7 @@ from tap_tallyfy.records.shapes import Record, inside, is_list_in_disguise, json
 
 
 class RecordParser:
-    """Makes records of one kind.
+    """Makes records of one kind, a key of the contract; fields besides related data may be `wrapped` as that is.
 
     A record has the columns of the contract that the API sent, related data among them, whatever is selected. It has
     `_extra` too (but for kinds with an allow-list): an object with the fields that are not
@@ -22,12 +22,6 @@ class RecordParser:
     """
 
     def __init__(self, kind: str, *, wrapped: Iterable[str] = ()) -> None:
-        """Prepare for one kind of record.
-
-        Args:
-            kind: Its key in the contract.
-            wrapped: Fields that may arrive as `{"data": ...}`, besides related data.
-        """
         self.unknown: set[str] = set()  #: The fields met so far that the contract does not describe.
         #: The fields met so far with a value that did not fit, with the JSON type it came as. An array of objects that
         #: gives their IDs is none.

@@ -25,7 +25,6 @@ class Columns:
         """Prepare to project.
 
         Args:
-            selected: The columns of the SCHEMA, in its order.
             deselected: Fields that go nowhere, not into `_extra` either.
             org_id: The organization that records belong to, or None where the catalog has no column for it.
             flattened: The schemas of the objects that the SDK makes columns of; empty where it flattens nothing.

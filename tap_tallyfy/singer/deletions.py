@@ -52,12 +52,7 @@ class Tally:
     The sketch is the smallest hashes of their IDs: a sample that is the same for the same records, in any order.
     """
 
-    def __init__(self, known: object) -> None:
-        """Begin to count.
-
-        Args:
-            known: The result of `note` after an earlier reading; anything else means none.
-        """
+    def __init__(self, known: object) -> None:  # the `note` of an earlier reading; anything else is none
         known = known if isinstance(known, dict) else {}
         most, sketch = known.get("most"), known.get("ids")
         self.rows = 0  #: Records so far.

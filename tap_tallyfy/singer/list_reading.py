@@ -153,7 +153,6 @@ class ListReading:
 
         Args:
             floor: The second before which all changes are known, or `BOTTOM` to read everything.
-            by_change: Orders by the last change, each with the evidence for it.
             by_creation: Orders by creation, or None for those of the stream's own lists.
         """
         stream = self.stream
@@ -194,11 +193,7 @@ class ListReading:
                 yield from self.walk(self.source(variant), self._seen, floor)
 
     def _hidden_variants(self, listing: Listing, part: Listing, shown: int) -> Iterator[Listing]:
-        """Yield a part of a list in the variants that bring more than the list itself, which was read.
-
-        Args:
-            shown: How many of the part's records the list has shown.
-        """
+        """Yield a hidden part of a list that was read, and showed so many of its records, if there are more."""
         seen = self._seen
         for params in ({**one, **more} for one in listing.param_variants for more in part.param_variants):
             variant = Listing(part.name, (params,))

@@ -34,7 +34,6 @@ class Report:
 
         Args:
             outcome: `done`, `failed` or `stopped`.
-            code: The exit code.
             retry: Whether another try may help.
             message: Why it failed, in a sentence, or `""`.
 

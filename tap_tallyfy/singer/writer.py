@@ -53,11 +53,7 @@ class LineWriter(MsgSpecWriter):
             self.flush()
 
     def flush(self) -> None:
-        """Write the records that wait.
-
-        Raises:
-            OutputError: If the output is closed or full.
-        """
+        """Write the records that wait."""
         if self._lines:
             lines = bytes(self._lines)
             self._lines.clear()
@@ -69,11 +65,7 @@ class LineWriter(MsgSpecWriter):
             self.flush()
 
     def write_lines(self, lines: bytes) -> None:
-        """Write lines, each with its end.
-
-        Raises:
-            OutputError: If the output is closed or full.
-        """
+        """Write lines, each with its end; see `write_message`."""
         before = self._position()
         self._writing = True
         try:

@@ -24,7 +24,7 @@ class RunsStream(ListStream):
     contract_key = "/organizations/{org_id}/runs"
     replication_key = "last_updated"
     archived = ARCHIVED
-    # The API knows one of the two names at most.
+    # LIVE: sources differ on the name, and the API knows one at most; that one is left once an account has shown it.
     by_change = (Order("-last_updated", "last_updated"), Order("-updated_at", "last_updated"))
 
 
@@ -64,6 +64,7 @@ class TasksStream(ListStream):
         Listing("completed", ({"status": "complete"}, {"status": "completed"}), matches=is_completed),
         Listing("skipped", ({"status": "auto-skipped"},), matches=lambda task: task.get("status") == "auto-skipped"),
     )
+    # LIVE: as above.
     by_creation = (Order("newest", "created_at"), Order("-created_at", "created_at"))
     follows = Follows(
         parent="runs",
@@ -78,7 +79,7 @@ class TasksStream(ListStream):
 
     @override
     def changed_at(self, record: Record) -> str | None:
-        # Nobody knows which of these move `last_updated`.
+        # LIVE: nobody knows which of these move `last_updated`; goes for each that a live account shows to do so.
         moments = [record.get(name) for name in ("last_updated", "completed_at", "archived_at")]
         return max(filter(None, [*moments, nested.newest_comment(record)]), default=None)
 

@@ -91,7 +91,7 @@ class Endpoint:
         records = [record for record in map(self.parse, objects) if record.get(self.key) not in (None, "")]
         keyless, pagination = len(rows) - len(records), Pagination.read(envelope.get("meta"))
         page = Page(window, records, pagination, _server_time(response), keyless, self.trust_totals)
-        # LIVE: nobody has seen the API do so, only servers of its kind.
+        # LIVE: servers of its kind do so; goes once the API is seen to fail with a status of its own instead.
         if window.page == 1 and page.lacks_rows:
             announced = "more pages" if page.total is None else f"{page.total} records"
             raise PassingError(

@@ -59,7 +59,7 @@ class MeteredSource:
         if not page.window.unpaginated:
             self._rows += page.count
             self._total = max(self._total, page.total or 0)
-            # A server that makes up rows for every page has no end.
+            # LIVE: a server that makes up rows for every page has no end; goes once the API is seen not to.
             if page.total is not None and self._rows > _READINGS * self._total + self._spare:
                 raise UnreadableError(f"the API sends more than twice the {self._total} records that it counts")
         return page

@@ -52,9 +52,10 @@ class Seen:
         self._key = key
         self._lookback = lookback
         self._has_begun = False
-        self._unchanged_before = BOTTOM
+        #: The second before which a record must have changed last to be the same on every page of this sync.
+        self.unchanged_before = BOTTOM
         self._announced: int | None = None
-        self._keyless = 0
+        self.keyless = 0  #: Rows of the present list without a key.
         self._before: set[int | str] = set()
         self._ids: set[int | str] = set()
         self._versions: dict[int | str, tuple[float, int]] = {}
@@ -66,11 +67,6 @@ class Seen:
         The server's clock may be ahead of the dates in records, as that of another time zone is; so both have a say.
         """
         return self.newest if self.clock is None else min(self.clock, self.newest)
-
-    @property
-    def unchanged_before(self) -> float:
-        """The second before which a record must have changed last to be the same on every page of this sync."""
-        return self._unchanged_before
 
     def observe(self, page: Page) -> None:
         """Take in the time of a page and the length of its list; the sync begins at the first one."""
@@ -88,7 +84,7 @@ class Seen:
         elif self.clock is not None and page.server_time is not None:
             # It was there at the first page, or has come in the time since.
             self.newest = max(self.newest, newest - max(page.server_time - self.clock, 0))
-        self._unchanged_before = self.bookmark_limit - self._lookback
+        self.unchanged_before = self.bookmark_limit - self._lookback
 
     def new_records(self, page: Page) -> Iterator[Record]:
         """Mark a page as seen, and yield the records that it shows for the first time, or in a new version."""
@@ -102,19 +98,15 @@ class Seen:
         identity: int | str = record[self._key]
         return int(identity, 16) if isinstance(identity, str) and _HEX.fullmatch(identity) else identity
 
-    def count_keyless(self, rows: int) -> None:
-        """Note how many rows of the list have no key."""
-        self._keyless = rows
-
     @property
     def count(self) -> ListCount:
         """The count of the present list so far."""
-        return ListCount(len(self._ids), self._keyless, self._announced)
+        return ListCount(len(self._ids), self.keyless, self._announced)
 
     def next_list(self) -> None:
         """Count a further list from now on; the records of this one stay known."""
         self.lists.append(self.count)
-        self._announced, self._keyless = None, 0
+        self._announced, self.keyless = None, 0
         few, many = sorted((self._before, self._ids), key=len)
         many |= few  # not the other way round, which would copy the many
         self._before, self._ids = many, set()
@@ -134,7 +126,7 @@ class Seen:
 
     def unchanged_since_start(self, record: Record) -> bool:
         """Return whether a record has been the same on every page of this sync."""
-        return BOTTOM < changed_at(record) < self._unchanged_before
+        return BOTTOM < changed_at(record) < self.unchanged_before
 
     def is_on_every_replica(self, record: Record) -> bool:
         """Return whether a record changed longer ago than a response may be behind; one without a date is taken to."""

@@ -122,7 +122,7 @@ class Walk:
         shown = self.seen.count.rows
         if keyless and rows is not None:
             keyless = min(max(rows - shown, 1), keyless)
-        self.seen.count_keyless(keyless)
+        self.seen.keyless = keyless
         if keyless >= _MANY_KEYLESS and keyless > shown:
             why = f"{keyless} of its {shown + keyless} rows have no key"
             raise UnreadListError(f"The tap could not read '{self.name}': {why}.", [why])

@@ -106,7 +106,7 @@ def write_report(report: Report, error: BaseException | None) -> None:
 
     Args:
         report: The report.
-        error: What ended it, or None.
+        error: Its cause, or None.
 
     Raises:
         OutputError: If the sync went well, but its report cannot be written.

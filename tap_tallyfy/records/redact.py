@@ -81,7 +81,7 @@ _FILE: Final = 2
 _FILES_OR_TEXTS: Final = 4  # each object in it is a file, a text is none
 _FORM: Final = 8  # answers by the IDs of their fields, or a list of fields
 _ANSWER: Final = 16
-# What the names of an object tell.
+# The signs that the names of an object give.
 _TELLTALE: Final = 1  # one of them may be a credential
 _MARKS_FILE: Final = 2
 _NAMES_ADDRESS: Final = 4
@@ -168,7 +168,7 @@ def _redact_object(value: Record, state: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _traits(names: tuple[str, ...]) -> int:
-    """Return what the names of an object tell; objects of one kind have the same, so most cost one look-up."""
+    """Return the signs that the names of an object give; objects of one kind have the same, so most cost one look-up."""
     plain = frozenset(map(_plain, names))
     names_address = any(map(_NAME_OF_ADDRESS.fullmatch, plain))
     marks_file = (

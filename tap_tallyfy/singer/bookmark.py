@@ -47,7 +47,7 @@ class Bookmark:
     version: int | None = None  #: The version that the target was told last to be the one of all rows, or None.
     #: For each organization and list the tally of the last complete reading; see `deletions`.
     rows: dict[str, Any] = field(default_factory=dict)
-    marks: dict[str, Any] = field(default_factory=dict)  #: What `changed` notes; void with any other value.
+    marks: dict[str, Any] = field(default_factory=dict)  #: The notes of `changed`; void with any other value.
     void: str = ""  #: Why the value must not be used, or `""`.
 
     @classmethod

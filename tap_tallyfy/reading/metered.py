@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -39,16 +38,8 @@ class MeteredSource:
                 return page
         raise UnreadableError(f"the API sends no rows from {page.window.start + 1} on, but says that there are some")
 
-    def submit(self, window: Window) -> Future[Any]:
-        """Ask for a page while others are under way."""
-        return self._source.submit(window)
-
-    def wait_any(self, futures: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
-        """Wait until at least one of several pages has arrived, and return those that have."""
-        return self._source.wait_any(futures)
-
     def result(self, window: Window, future: Future[Any]) -> Page:
-        """Return the page that was asked for; see `read`."""
+        """Return the page that was asked for with `submit` of the source; see `read`."""
         page = self._metered(self._source.result(window, future))
         return self.read(window) if page.lacks_rows else page
 

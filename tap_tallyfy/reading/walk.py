@@ -215,8 +215,8 @@ class Walk:
         unsure = [part for part, below in pairwise(parts) if below.high is None and part.position >= below.position]
         waiting = [part for part in unread if part not in (*under_way.values(), *unsure)]
         for part in waiting[: self.concurrency - len(under_way)]:
-            under_way[source.submit(part.window)] = part
-        arrived = [(under_way.pop(future), future) for future in list(source.wait_any(under_way))]
+            under_way[self.source.submit(part.window)] = part
+        arrived = [(under_way.pop(future), future) for future in list(self.source.wait_any(under_way))]
         return [(part, source.result(part.window, future)) for part, future in arrived]
 
     def _cut(self, order: Order, size: int, total: int) -> list[ListPaginator]:

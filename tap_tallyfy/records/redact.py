@@ -168,7 +168,7 @@ def _redact_object(value: Record, state: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _traits(names: tuple[str, ...]) -> int:
-    """Return the signs that the names of an object give; objects of one kind have the same, so most cost one look-up."""
+    """Return the signs that names of an object give; objects of one kind have the same, so most cost one look-up."""
     plain = frozenset(map(_plain, names))
     names_address = any(map(_NAME_OF_ADDRESS.fullmatch, plain))
     marks_file = (

@@ -66,8 +66,7 @@ class ListSource:
         self._on_page = on_page
         self._log = log
         self._variant: Mapping[str, str] | None = None
-        #: Orders and variants that the API has answered.
-        self._answered: set[tuple[object, ...]] = set()
+        self._answered: set[tuple[object, ...]] = set()  #: Orders and variants that the API has answered.
         self._ahead: tuple[Window, Future[Response]] | None = None
 
     def ask_ahead(self, window: Window) -> None:

@@ -155,8 +155,7 @@ class UnreadListError(Exception):
 class Source(Protocol):
     """Where the pages of a list come from."""
 
-    #: Whether the list can be asked for in one response.
-    has_unpaginated: bool
+    has_unpaginated: bool  #: Whether the list can be asked for in one response.
 
     def read(self, window: Window) -> Page:
         """Return a page."""

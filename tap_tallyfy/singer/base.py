@@ -87,8 +87,7 @@ class TallyfyStream(Stream):
     replication_key: str | None = None
     #: Whether nothing is ever deleted, so that rows which are no longer sent are history.
     append_only: ClassVar[bool] = False
-    #: Columns that are left out unless a catalog selects them.
-    columns_off_by_default: ClassVar[Sequence[str]] = ()
+    columns_off_by_default: ClassVar[Sequence[str]] = ()  #: Columns that are left out unless a catalog selects them.
     #: Related data of the list that the stream is made from, by the names that `with` has for it.
     required_related: ClassVar[Sequence[str]] = ()
 

@@ -46,28 +46,22 @@ class ListStream(TallyfyStream):
     lists: ClassVar[Sequence[Listing]] = (DEFAULT,)
     #: Parts of those lists that they may leave out although nobody says so: each is tried, and read if they do.
     maybe_hidden: ClassVar[Sequence[Listing]] = ()
-    #: The list of archived records, where the default list leaves them out.
-    archived: ClassVar[Listing | None] = None
-    #: Query parameters that are always sent.
-    parameters: ClassVar[Mapping[str, str]] = {}
-    #: Further fields that may arrive as `{"data": ...}`, as related data does.
-    wrapped: ClassVar[Sequence[str]] = ()
+    archived: ClassVar[Listing | None] = None  #: The list of archived records, where the default list leaves them out.
+    parameters: ClassVar[Mapping[str, str]] = {}  #: Query parameters that are always sent.
+    wrapped: ClassVar[Sequence[str]] = ()  #: Further fields that may arrive as `{"data": ...}`, as related data does.
     #: The query parameter that leaves out records created before a day, where the API has one.
     since_parameter: ClassVar[str] = ""
     #: Query parameters that are no settings, since the tap has to decide them.
     managed_params: ClassVar[frozenset[str]] = frozenset()
-    #: The query parameter that sorts.
-    sort_parameter: ClassVar[str] = "sort"
+    sort_parameter: ClassVar[str] = "sort"  #: The query parameter that sorts.
     #: Query parameters that ask for the whole list in one response; empty where there are none.
     unpaginated: ClassVar[Mapping[str, str]] = {"without_pagination": "true"}
     #: Yields a record and the records of the same kind that it holds; None where it holds none.
     expand: ClassVar[Callable[[Record, Callable[[Record], Record], set[Misfit]], Iterable[Record]] | None] = None
     #: How the records can be read by their parents, where these say when one changed.
     follows: ClassVar[Follows | None] = None
-    #: Whether a response holds one object, and there are no pages.
-    is_single: ClassVar[bool] = False
-    #: Whether one response with the whole list is the best way to read it.
-    prefer_unpaginated: ClassVar[bool] = False
+    is_single: ClassVar[bool] = False  #: Whether a response holds one object, and there are no pages.
+    prefer_unpaginated: ClassVar[bool] = False  #: Whether one response with the whole list is the best way to read it.
 
     # Lists
 

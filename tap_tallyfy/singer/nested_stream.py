@@ -21,10 +21,8 @@ class NestedStream(TallyfyStream):
     A subclass is a declaration: its name, its parent, its name in the contract, and the function that makes rows.
     """
 
-    #: The stream of the list.
-    parent: ClassVar[type[ListStream]]
-    #: Makes the rows of a record.
-    extract: ClassVar[Callable[[Record, set[Misfit]], Iterable[Record]]]
+    parent: ClassVar[type[ListStream]]  #: The stream of the list.
+    extract: ClassVar[Callable[[Record, set[Misfit]], Iterable[Record]]]  #: Makes the rows of a record.
 
     @cached_property
     def parser(self) -> RecordParser:

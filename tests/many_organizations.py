@@ -69,7 +69,9 @@ def main() -> None:
         ((syncs, failed, marked),) = platform.query(
             "SELECT count(*), count(*) FILTER (WHERE outcome <> 'done'), sum(marked) FROM ops.syncs"
         )
-        leaks = platform.files_with(*(account.access_token for account in accounts.values()))
+        tokens = [account.access_token for account in accounts.values()]
+        leaks = platform.files_with(*tokens) + platform.tables_with(*tokens)
+        leaks += platform.tables_with(*tokens, database="dagster")
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     cost = f"{time.monotonic() - began:.0f} s, {usage.ru_utime + usage.ru_stime:.0f} CPU s"
     if wrong or overlaps or leaks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -172,6 +173,17 @@ class Platform:
                 for stream in INCREMENTAL.intersection(SELECTED)
             }
         return differences(filled(found), filled(right))
+
+    def tables_with(self, *secrets: str, database: str = "") -> list[str]:
+        """The tables of a database, by default that of the organizations, that hold a secret."""
+        server = dataclasses.replace(self.database, database=database or self.database.database)
+        tables = server.query(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE tableowner = 'tallyfy'"
+        )
+        pattern = "|".join(map(re.escape, secrets))
+        return [
+            name for (name,) in tables if server.query(f"SELECT 1 FROM {name} t WHERE t::text ~ '{pattern}' LIMIT 1")
+        ]
 
     def files_with(self, *secrets: str) -> list[str]:
         """The files of the project that hold a secret."""

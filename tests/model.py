@@ -16,8 +16,10 @@ from unittest.mock import patch
 import msgspec
 from singer_sdk.exceptions import SingerSDKError
 
+from tap_tallyfy.api.endpoint import Endpoint
 from tap_tallyfy.api.errors import ListFailedError
 from tap_tallyfy.api.listing import ListSource
+from tap_tallyfy.api.response import Response
 from tap_tallyfy.reading.page import Page, Pagination, Window
 from tap_tallyfy.reading.seen import Seen
 from tap_tallyfy.reading.walk import Walk
@@ -63,6 +65,12 @@ RULES: dict[str, Callable[[Server, int], int]] = {
 }
 
 
+_ENDPOINT = Endpoint(
+    name="runs", path="/", url="/", headers={}, params={}, sort=None, sort_parameter="sort", unpaginated={}, parse=dict,
+    key="id",
+)  # fmt: skip
+
+
 @dataclass
 class Server:
     """What the API is like, and what it holds.
@@ -83,6 +91,7 @@ class Server:
         blank: How many of a hundred pages come without their rows.
         depth: How many rows it shows at most, or 0 for all; pages behind them are empty.
         keyless: Whether some rows come without their key.
+        gaps: Whether it writes lists as objects with numbers as names.
         ahead: Seconds by which its clock is ahead of the dates in its rows.
         total_lags: Whether it counts the total some changes before it reads the page.
         lag: Seconds by which an answer may be behind.
@@ -107,6 +116,7 @@ class Server:
     blank: int = 0
     depth: int = 0
     keyless: bool = False
+    gaps: bool = False
     ahead: int = 0
     lag: int = 0
     dates: str = "real"
@@ -255,8 +265,11 @@ class Server:
 
     def sent(self, window: Window, rows: list[Row], pagination: Pagination, now: float | None) -> Page:
         """Return a page as the tap's endpoint makes it of these rows."""
-        records = [copy.deepcopy(row) for row in rows if not self.lacks_key(row["id"])]
-        return Page(window, records, pagination, now, len(rows) - len(records))
+        sent = [{**row, "id": None} if self.lacks_key(row["id"]) else row for row in rows]
+        # PHP writes a list that has gaps as an object.
+        data: object = {str(2 * place): row for place, row in enumerate(sent)} if self.gaps else sent
+        page = _ENDPOINT.page(window, Response(200, {}, msgspec.json.encode({"data": data}), "/"))
+        return replace(page, pagination=pagination, server_time=now)
 
     def lacks_key(self, identity: Any) -> bool:
         """Whether the row comes without its key."""

@@ -70,6 +70,7 @@ def worlds(draw: st.DrawFn, fixed: dict[str, object]) -> World:
         "blank": draw(often([0, 0, 0, 10])),
         "depth": draw(often([0, 0, 0, 0, 0, 10])),
         "keyless": draw(often([False, False, False, True])),
+        "gaps": draw(often([False, False, True])),
         "ahead": draw(often([0, 0, 0, 3600])),
         "total_lags": draw(often([False, False, False, True])),
         "lag": draw(often([0, 0, 0, 8, 60])),
@@ -153,9 +154,10 @@ class Guarantees(RuleBasedStateMachine):
             there_still = (there - changed) & server.rows.keys()
             assert not warehouse.deleted & there_still, "deletions: a run that is there is marked"
         else:
-            assert warehouse.bookmark() == bookmark, "no false success: a failed sync moved the bookmark"
             assert warehouse.deleted <= deleted, "deletions: a failed sync marked rows"
-            self.accept()
+            # A list that has shrunk was read to its end.
+            is_kept = warehouse.bookmark() == bookmark
+            assert self.accept() or is_kept, "no false success: a failed sync moved the bookmark"
 
     @rule()
     def rest(self) -> None:

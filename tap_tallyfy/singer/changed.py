@@ -58,6 +58,8 @@ class ChangedReading:
         self._lookback, self._every = int(config["lookback_seconds"]), 3600 * float(config[follows.full_after])
         self._marks = Marks.of(found.values())
         self._tie = fingerprint([sorted(found), str(reading.endpoint.params.get("with")), self._lookback])
+        if self._marks.tie not in {"", self._tie}:
+            self._marks.full_at = 0.0
         self._order = Bookmark(sort=self._marks.sort)
         self._parents = ListReading(parents, self._order, bare=True)
         self._now = 0.0
@@ -108,34 +110,30 @@ class ChangedReading:
 
     def _changed(self, since: float) -> Mapping[str, tuple[float, Form]]:
         """Return the parents that changed since a moment, each with its date and the form of its list."""
-        if not self._marks.full_at:
-            raise SurpriseError("no earlier sync has")
-        changed: dict[str, tuple[float, Form]] = {}
+        marks, name, changed = self._marks, self._of.name, dict[str, tuple[float, Form]]()
+        if not marks.full_at:
+            raise SurpriseError("no earlier sync under these settings has")
         listed = self._parents.records(since)
-        first = next(listed, None)  # from now on the clock is known
-        self._check_open()
+        first = next(listed, None)
+        self._now = self._parents.clock or 0.0
+        for is_closed, why in (
+            (not self._now, "the API does not tell its time"),
+            (self._now - marks.counter_at < HOLD, f"within 30 days one changed, and '{name}' did not show it"),
+            (not marks.tie, f"nothing shows yet that '{name}' tell of every change"),
+            (self._is_due, f"it is time to, by '{self._follows.full_after}'"),
+        ):
+            if is_closed:
+                raise SurpriseError(why)
         for parent in chain(() if first is None else (first,), listed):
             if BOTTOM < date_of(parent) < since:  # a page shows those below as well
                 continue
-            form = self._marks.forms.get(kind_of(parent))
+            form = marks.forms.get(kind_of(parent))
             if form is None:
-                raise SurpriseError(f"nothing shows how to ask for those of {kind_of(parent)} '{self._of.name}'")
+                raise SurpriseError(f"nothing shows how to ask for those of {kind_of(parent)} '{name}'")
             changed[parent["id"]] = date_of(parent), form
-            if len(changed) > self._marks.pages or (len(changed) == self._size and self._reaches(since)):
-                raise SurpriseError(f"so many '{self._of.name}' changed that following them would cost more")
+            if len(changed) > marks.pages or (len(changed) == self._size and self._reaches(since)):
+                raise SurpriseError(f"so many '{name}' changed that following them would cost more")
         return changed
-
-    def _check_open(self) -> None:
-        marks, self._now = self._marks, self._parents.clock or 0.0
-        if not self._now:
-            raise SurpriseError("the API does not tell its time")
-        if self._now - marks.counter_at < HOLD:
-            raise SurpriseError(f"within 30 days one changed, and '{self._of.name}' did not show it")
-        if marks.tie != self._tie:
-            marks.full_at = marks.full_at if not marks.tie else 0.0  # evidence of something else is gathered anew
-            raise SurpriseError(f"nothing shows yet that '{self._of.name}' tell of every change")
-        if self._is_due:
-            raise SurpriseError(f"it is time to, by '{self._follows.full_after}'")
 
     def _reaches(self, since: float) -> bool:
         """Return whether as many parents have changed as a full reading has pages; an unproven order may be wrong."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
+from itertools import islice
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -25,7 +27,7 @@ _HOUR: Final = 3600
 HOLD: Final = 30 * 24 * _HOUR
 #: The least children that must have changed more than an hour after they began.
 WITNESSES: Final = 20
-#: Parents of each kind whose lists are compared, and the largest ones that they are chosen from.
+#: Parents of each kind whose lists are compared, the first of so many that say to have the most children.
 _SAMPLES, _CANDIDATES = 3, 12
 
 
@@ -59,14 +61,12 @@ class Version(NamedTuple):
     """A state of a child."""
 
     date: float  #: When it changed last.
-    status: object
     content: int  #: A hash of all that it says.
 
     @classmethod
     def of(cls, child: Record, date: float) -> Version:
         """Return the state of a child that changed then."""
-        status = child.get("status"), is_archived(child)
-        return cls(date, status, hash(msgspec.json.encode(child, order="deterministic")))
+        return cls(date, hash(msgspec.json.encode(child, order="deterministic")))
 
 
 class Evidence:
@@ -100,15 +100,10 @@ class Evidence:
                 shown[parent][child["id"]] = Version.of(child, date)
 
     def samples(self) -> Iterator[tuple[str, Mapping[str, Mapping[str, Version]]]]:
-        """Yield for each kind the parents whose children show the most, with these children."""
+        """Yield for each kind some parents with their children; one without children teaches nothing."""
         for kind, shown in self._shown.items():
-            most = nlargest(_SAMPLES, filter(shown.get, shown), key=lambda parent: _variety(shown[parent]))
-            if most:
-                yield kind, {parent: shown[parent] for parent in most}
-
-
-def _variety(shown: Mapping[str, Version]) -> tuple[int, int]:
-    return len({version.status for version in shown.values()}), len(shown)
+            if some := dict(islice(filter(itemgetter(1), shown.items()), _SAMPLES)):
+                yield kind, some
 
 
 def date_of(parent: Record) -> float:

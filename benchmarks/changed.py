@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -105,14 +106,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         account = Account(arguments.runs, Path(folder))
         tasks = len(account.sandbox.collections["tasks"].records)
+        load, cores = os.getloadavg()[0], os.cpu_count()
         lines = [
             "# Syncs of tasks",
             "",
             (
                 f"Written by `python -m benchmarks.changed`: {arguments.runs:,} processes, {tasks:,} tasks,"
-                f" {LATENCY * 1000:.0f} ms per answer, pages of 100. The sandbox runs on the same machine. A plain"
-                " singer-sdk tap reads the default list of tasks whole each time, page after page; it holds no archived"
-                " ones."
+                f" {LATENCY * 1000:.0f} ms per answer, pages of 100. The sandbox runs on the same machine, of {cores}"
+                f" cores with a load average of {load:.0f} at the start. A plain singer-sdk tap reads the default list"
+                " of tasks, without archived ones, whole each time, page after page."
             ),
             "",
         ]

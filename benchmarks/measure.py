@@ -73,13 +73,14 @@ class Reading:
     failure: str
 
 
-def run(command: Sequence[str], output: Path, folder: Path) -> Cost:
-    """Run a command to its end; it is killed after ten minutes.
+def run(command: Sequence[str], output: Path, folder: Path, limit: float = _LIMIT) -> Cost:
+    """Run a command to its end, or kill it.
 
     Args:
         command: The command.
         output: Where its standard output goes; its standard error goes beside.
         folder: Its working directory and home.
+        limit: Seconds after which it is killed; ten minutes by default.
     """
     environment = {
         "PATH": os.environ.get("PATH", ""),
@@ -93,11 +94,11 @@ def run(command: Sequence[str], output: Path, folder: Path) -> Cost:
         process = subprocess.Popen(
             command, stdout=out, stderr=log, stdin=subprocess.DEVNULL, cwd=folder, env=environment
         )
-        limit = threading.Timer(_LIMIT, process.kill)
-        limit.start()
+        end = threading.Timer(limit, process.kill)
+        end.start()
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
-        limit.cancel()
+        end.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     unit = 1 if sys.platform == "darwin" else 1024
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / _MIB, process.returncode)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from analyze import charts
-from analyze.words import WEEKDAYS, are, count, number, percent, short, span
+from analyze.words import WEEKDAYS, are, capitalised, count, days, number, percent, short, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from analyze.account import Row
 
-_BARS: Final = 10
+_ROWS: Final = 10
+_PAIRS: Final = 8
 _NOT_LOADED: Final = "Comments were not loaded, so nobody knows. Select the stream <code>comments</code> to see them."
 
 
@@ -32,17 +33,20 @@ def _overloaded(rows: list[Row]) -> Answer:
         return Answer("Nobody has an open task.")
     first = rows[0]
     if not first["overdue_tasks"]:
-        return Answer("Nobody has an overdue task.")
+        sentence = f"Nobody has an overdue task. {_b(first['name'])} has {count(first['open_tasks'], 'open task')}"
+        return Answer(f"{sentence}, the most of all." if len(rows) > 1 else f"{sentence}.")
     late = sum(1 for row in rows if row["overdue_tasks"])
     sentence = (
         f"{_b(first['name'])} has {count(first['open_tasks'], 'open task')}, "
         f"{first['overdue_tasks']:,} of them overdue. "
         f"{count(late, 'person', 'people')} in all {'has' if late == 1 else 'have'} overdue tasks."
     )
-    shown = [row for row in rows if row["overdue_tasks"]][:_BARS]
-    words = [f"{row['overdue_tasks']:,} of {row['open_tasks']:,}" for row in shown]
-    bars = [(row["name"], row["overdue_tasks"]) for row in shown]
-    return Answer(sentence, charts.bars(bars, "Overdue tasks, of open ones", words, "Overdue tasks by person"))
+    bars = [
+        (row["name"], row["overdue_tasks"], f"{row['overdue_tasks']:,} of {row['open_tasks']:,}")
+        for row in rows
+        if row["overdue_tasks"]
+    ]
+    return Answer(sentence, charts.bars(bars, "Overdue tasks, of open ones", "Overdue tasks by person", urgent=True))
 
 
 def _stalled(rows: list[Row]) -> Answer:
@@ -53,11 +57,10 @@ def _stalled(rows: list[Row]) -> Answer:
     sentence = (
         f"{count(len(rows), 'open process', 'open processes')} {'has' if len(rows) == 1 else 'have'} not moved lately. "
         f"The oldest, {_b(oldest['process_name'])}, was launched {span(oldest['age_days'])} ago"
-        + (f"; most wait for {_b(waits)}." if waits else ".")
+        + (f". More wait for {_b(waits)} than for anybody else." if waits else ".")
     )
-    bars = [(row["process_name"], row["age_days"]) for row in rows[:_BARS]]
-    words = [number(row["age_days"]) for row in rows[:_BARS]]
-    return Answer(sentence, charts.bars(bars, "Days since launch", words, "Oldest stalled processes"))
+    bars = [(row["process_name"], row["age_days"], number(row["age_days"])) for row in rows]
+    return Answer(sentence, charts.bars(bars, "Days since launch", "Oldest stalled processes", urgent=True))
 
 
 def _slowest(rows: list[Row]) -> Answer:
@@ -69,9 +72,8 @@ def _slowest(rows: list[Row]) -> Answer:
     sentence = f"A task of {_step(first)} has waited for {span(first['longest_open_days'])}" + (
         f"; usually this step takes {span(usual)}." if usual is not None else "."
     )
-    bars = [(name, row["longest_open_days"]) for name, row in _named_steps(known[:_BARS])]
-    words = [number(row["longest_open_days"]) for row in known[:_BARS]]
-    return Answer(sentence, charts.bars(bars, "Longest wait in days", words, "Steps by their longest wait"))
+    bars = [(name, row["longest_open_days"], number(row["longest_open_days"])) for name, row in _named_steps(known)]
+    return Answer(sentence, charts.bars(bars, "Longest wait in days", "Steps by their longest wait", urgent=True))
 
 
 def _on_time(rows: list[Row]) -> Answer:
@@ -95,12 +97,17 @@ def _by_month(rows: list[Row]) -> Answer:
     known = [row for row in rows if row["share"] is not None]
     if not known:
         return Answer("No task with a deadline was completed yet.")
-    last = known[-1]
-    sentence = f"In {last['month']:%B %Y}, {percent(last['share'])} of the tasks were on time"
-    if len(known) > 1:
-        sentence += f"; in {known[-2]['month']:%B} it was {percent(known[-2]['share'])}"
+    last, before = known[-1], known[-2] if len(known) > 1 else None
+    now = f"of the tasks completed in {last['month']:%B %Y}, {percent(last['share'])} were on time"
+    if before:
+        change = round(100 * last["share"]) - round(100 * before["share"])
+        how = "Yes" if change > 0 else "No" if change < 0 else "It stays the same"
+        sentence = f"{how}: {now}, after {percent(before['share'])} in {before['month']:%B}."
+    else:
+        sentence = capitalised(f"{now}.")
     line = [(row["month"], row["share"]) for row in rows]
-    return Answer(f"{sentence}.", charts.line(line, "On time", "Share of tasks on time by month", share=True))
+    label = "Share of tasks on time by month"
+    return Answer(sentence, charts.line(line, "Tasks on time", percent(last["share"]), label, share=True))
 
 
 def _work_done(rows: list[Row]) -> Answer:
@@ -111,7 +118,7 @@ def _work_done(rows: list[Row]) -> Answer:
         f"In the last week, {number(last)} tasks a day were completed; four weeks earlier it was {number(before)}."
     )
     line = [(row["day"], row["week_average"]) for row in rows]
-    return Answer(sentence, charts.line(line, "Tasks a day (mean of a week)", "Completed tasks a day"))
+    return Answer(sentence, charts.line(line, "Tasks a day, mean of a week", number(last), "Completed tasks a day"))
 
 
 def _backlog(rows: list[Row]) -> Answer:
@@ -121,7 +128,7 @@ def _backlog(rows: list[Row]) -> Answer:
     change = "as many as" if last == before else f"{abs(last - before):,} {'more' if last > before else 'fewer'} than"
     sentence = f"{count(last, 'process', 'processes')} {are(last)} open, {change} 30 days ago."
     line = [(row["day"], row["processes_open"]) for row in rows]
-    return Answer(sentence, charts.line(line, "Open processes", "Open processes by day"))
+    return Answer(sentence, charts.line(line, "Open processes", f"{last:,}", "Open processes by day"))
 
 
 def _by_person(rows: list[Row]) -> Answer:
@@ -131,10 +138,9 @@ def _by_person(rows: list[Row]) -> Answer:
     sentence = f"{_b(worst['name'])} is on time least often, with {percent(worst['share'])} of the tasks"
     if best is not worst:
         sentence += f"; {_b(best['name'])} most often, with {percent(best['share'])}"
-    bars = [(row["name"], row["share"]) for row in rows[:_BARS]]
-    words = [percent(row["share"]) for row in rows[:_BARS]]
+    bars = [(row["name"], row["share"], percent(row["share"])) for row in rows]
     label = "Share on time by person, lowest first"
-    return Answer(f"{sentence}.", charts.bars(bars, "Tasks on time", words, label, share=True))
+    return Answer(f"{sentence}.", charts.bars(bars, "Tasks on time", label, share=True))
 
 
 def _weekdays(rows: list[Row]) -> Answer:
@@ -145,7 +151,7 @@ def _weekdays(rows: list[Row]) -> Answer:
     for row in rows:
         totals[row["step_id"]] += row["late"]
         by_day[row["weekday"]] += row["late"]
-    steps = sorted(totals, key=lambda step: (-totals[step], step))[:_BARS]
+    steps = sorted(totals, key=lambda step: (-totals[step], step))[:_ROWS]
     late = sum(by_day.values())
     worst = max(by_day, key=lambda day: (by_day[day], -day))
     named = {row["step_id"]: row for row in rows}
@@ -158,8 +164,9 @@ def _weekdays(rows: list[Row]) -> Answer:
         if row["step_id"] == step
     ]
     sentence = (
-        f"{count(late, 'task')} {are(late)} or {'was' if late == 1 else 'were'} late, most of those due on a "
-        f"{_b(WEEKDAYS[worst - 1])}. The step that is late most often is {_step(named[steps[0]])}."
+        f"The step that is late most often is {_step(named[steps[0]])}. Of {count(late, 'late task')} in all, "
+        f"{by_day[worst]:,} were due on a {_b(WEEKDAYS[worst - 1])}"
+        + (", more than on any other day." if len(by_day) > 1 else ".")
     )
     orders = list(labels.values()), [day[:3] for day in WEEKDAYS]
     chart = charts.heat_map(cells, ("", "Late tasks by day due"), orders, "Late tasks by step and weekday")
@@ -184,9 +191,8 @@ def _said(rows: list[Row], column: str, what: str, done: str, label: str) -> Ans
     sentence = (
         f"{count(total, what)} {'was' if total == 1 else 'were'} {done}, {first[column]:,} of them on {_step(first)}."
     )
-    bars = [(name, row[column]) for name, row in _named_steps(some[:_BARS])]
-    words = [f"{row[column]:,}" for row in some[:_BARS]]
-    return Answer(sentence, charts.bars(bars, f"{what.capitalize()}s", words, label))
+    bars = [(name, row[column], f"{row[column]:,}") for name, row in _named_steps(some)]
+    return Answer(sentence, charts.bars(bars, f"{what.capitalize()}s", label))
 
 
 def _by_answer(rows: list[Row]) -> Answer:
@@ -206,12 +212,12 @@ def _by_answer(rows: list[Row]) -> Answer:
     widest = sorted(differing, key=lambda row: (-row["median_cycle_days"], row["answer"]))
     slow, quick = widest[0], widest[-1]
     sentence = (
-        f"Of {_b(slow['template_name'])}, processes with {_b(slow['answer'])} as {_b(slow['question'])} take "
-        f"{span(slow['median_cycle_days'])}; those with {_b(quick['answer'])} take {span(quick['median_cycle_days'])}."
+        f"It does most in {_b(slow['template_name'])}: if {_b(slow['question'])} is {_b(slow['answer'])}, a "
+        f"process usually takes {span(slow['median_cycle_days'])}; if it is {_b(quick['answer'])}, "
+        f"{span(quick['median_cycle_days'])}."
     )
-    bars = [(row["answer"], row["median_cycle_days"]) for row in widest[:_BARS]]
-    words = [number(row["median_cycle_days"]) for row in widest[:_BARS]]
-    return Answer(sentence, charts.bars(bars, "Usual days from launch to completion", words, "Days by answer"))
+    bars = [(row["answer"], row["median_cycle_days"], number(row["median_cycle_days"])) for row in widest]
+    return Answer(sentence, charts.bars(bars, "Usual days from launch to completion", "Days by answer"))
 
 
 def _working_time(rows: list[Row]) -> Answer:
@@ -220,13 +226,13 @@ def _working_time(rows: list[Row]) -> Answer:
         return Answer("No process was completed yet.")
     longest = max(known, key=lambda row: (row["median_hours"], row["checklist_id"]))
     sentence = (
-        f"{_b(longest['template_name'])} takes {number(longest['median_hours'])} hours from launch to completion, "
-        f"{number(longest['median_working_hours'])} of them within working hours."
+        f"{_b(longest['template_name'])} usually takes {number(longest['median_hours'])} hours from launch to "
+        f"completion, {number(longest['median_working_hours'])} of them within working hours."
     )
     series = ("All hours", "Working hours")
-    labels = charts.distinct([row["template_name"] for row in known[:_BARS]])
+    labels = charts.distinct([row["template_name"] for row in known[:_PAIRS]])
     both = [
-        (name, kind, row[column])
+        (name, kind, row[column], number(row[column]))
         for name, row in zip(labels, known, strict=False)
         for kind, column in zip(series, ("median_hours", "median_working_hours"), strict=True)
     ]
@@ -242,12 +248,18 @@ def _variants(rows: list[Row]) -> Answer:
     first = found[0]
     sentence = (
         f"{percent(first['share_of_template'])} of the completed processes of {_b(first['template_name'])} go the same "
-        f"way: {_b(first['path'].replace(' > ', ' → '))}."
+        f"way: {_b(first['path'].replace(' > ', ' → '))}. It usually takes {days(first['median_cycle_days'])}."
     )
-    bars = [(_way(row, first), row["share_of_template"]) for row in found]
-    words = [percent(row["share_of_template"]) for row in found]
-    label = f"Most frequent ways through {first['template_name']}"
-    return Answer(sentence, charts.bars(bars, "Completed processes", words, label, share=True))
+    bars = [
+        (
+            _way(row, first),
+            row["share_of_template"],
+            f"{percent(row['share_of_template'])}, {days(row['median_cycle_days'])}",
+        )
+        for row in found
+    ]
+    label = f"Most frequent ways through {first['template_name']}, and how long they take"
+    return Answer(sentence, charts.bars(bars, "Share of the completed processes", label, share=True))
 
 
 def _follows(rows: list[Row]) -> Answer:
@@ -258,15 +270,14 @@ def _follows(rows: list[Row]) -> Answer:
     timed = [row for row in found if row["median_days"] is not None]
     slow = max(timed or found, key=lambda row: (row["median_days"] or 0, row["activity"], row["next_activity"]))
     sentence = (
-        f"In {_b(slow['template_name'])}, the longest way is from {_b(slow['activity'])} "
-        f"to {_b(slow['next_activity'])}: usually {span(slow['median_days'] or 0)}."
+        f"In {_b(slow['template_name'])}, most time passes from {_b(slow['activity'])} to "
+        f"{_b(slow['next_activity'])}: usually {span(slow['median_days'] or 0)}."
     )
     cells = [(short(row["activity"]), short(row["next_activity"]), row["processes"]) for row in found]
     order = _in_flow(cells)
     label = f"What follows what in {slow['template_name']}"
-    return Answer(
-        sentence, charts.heat_map(cells, ("After", "comes, in so many processes"), (order[:-1], order[1:]), label)
-    )
+    names = "First", "Then, with the number of times"
+    return Answer(sentence, charts.heat_map(cells, names, (order[:-1], order[1:]), label))
 
 
 def _in_flow(moves: list[tuple[str, str, float]]) -> list[str]:
@@ -289,13 +300,12 @@ def _way(row: Row, usual: Row) -> str:
         return "The usual way"
     more = [step for step in dict.fromkeys(steps) if steps.count(step) > others.count(step)]
     less = [step for step in dict.fromkeys(others) if others.count(step) > steps.count(step)]
-    said = [f"{more[0]} again" if more[0] in others else f"with {more[0]}"] if more else []
-    said += [f"without {less[0]}"] if less else []
-    if not said:
-        first = next(step for step, other in zip(steps, others, strict=True) if step != other)
-        said = [f"{first} earlier"]
-    text = ", ".join(said)
-    return text[0].upper() + text[1:]
+    said = [f"{step} again" if step in others else f"with {step}" for step in more]
+    said += [f"without {step}" for step in less]
+    # In another order: the first step that comes before one that it usually comes after.
+    kept, usually = ([step for step in path if step not in {*more, *less}] for path in (steps, others))
+    said += [f"{step} earlier" for step, other in zip(kept, usually, strict=True) if step != other][:1]
+    return capitalised(", ".join(said))
 
 
 def _busiest(rows: list[Row]) -> str:
@@ -332,9 +342,9 @@ CARDS: Final[dict[str, Callable[[list[Row]], Answer]]] = {
     # What needs somebody to act
     "overloaded_people": _overloaded,
     "stalled_processes": _stalled,
-    "slowest_steps": _slowest,
     "tasks_on_time": _on_time,
     "throughput": _throughput,
+    "slowest_steps": _slowest,
     # Whether it gets better
     "on_time_by_month": _by_month,
     "open_processes_by_day": _backlog,

@@ -8,88 +8,132 @@ from typing import TYPE_CHECKING, Final
 import altair as alt
 import vl_convert
 
-from analyze.words import short
+from analyze.words import LONGEST, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date
 
 #: Colours in the charts that stand for the page's own.
-_INK, _FAINT, _MAIN, _SECOND = "#010101", "#020202", "#030303", "#040404"
-_COLOURS: Final = {_INK: "var(--ink)", _FAINT: "var(--line)", _MAIN: "var(--main)", _SECOND: "var(--second)"}
-#: About as wide as a card ever is, so that letters are nowhere small.
+_INK, _FAINT, _MAIN, _SECOND, _ALERT, _CARD = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
+_COLOURS: Final = {
+    _INK: "var(--ink)",
+    _FAINT: "var(--line)",
+    _MAIN: "var(--main)",
+    _SECOND: "var(--second)",
+    _ALERT: "var(--alert)",
+    _CARD: "var(--card)",
+}
+#: About as wide as a card ever is, so that letters are nowhere small; and as high as most charts are, so that cards
+#: that stand side by side look alike.
 _WIDTH: Final = 360
-_BAR: Final = 24
+_HEIGHT: Final = 240
+#: Rows of a heat map, pairs of bars, and the thinnest and thickest of bars, each with the space between them.
+_ROW: Final = 24
+_PAIR: Final = 40
+_THIN, _THICK = 24, 34
+#: Characters of the longest name that stands beside its bar, not above it.
+_BESIDE: Final = 20
+_ABOVE: Final = 50
+_NAMES: Final = {"labelLimit": 180, "ticks": False, "domain": False}
 
 
 def bars(
-    rows: Iterable[tuple[str | None, float]], unit: str, words: Sequence[str], label: str, *, share: bool = False
+    rows: Iterable[tuple[str | None, float, str]], unit: str, label: str, *, share: bool = False, urgent: bool = False
 ) -> str:
-    """Bars from left to right, each with its name before it and its number in words behind it.
+    """Bars from left to right for the first rows, each with its number in words behind it.
+
+    Names stand before the bars, or above them if one of them is long.
 
     Args:
+        rows: The name, the number, and the number in words.
         unit: The title of the axis.
-        words: The number of each bar in words.
+        label: What the picture shows, for those who do not see it.
+        share: The numbers are shares of 1.
+        urgent: Whether somebody has to act on what it shows.
+    """
+    given = list(rows)
+    above = any(len(name or "") > _BESIDE for name, _, _ in given)
+    thin = _THIN if not above else _THIN + 10
+    shown = given[: _HEIGHT // thin]
+    labels = distinct((name for name, _, _ in shown), _ABOVE if above else LONGEST)
+    values = [
+        {"name": name, "value": value, "words": words} for name, (_, value, words) in zip(labels, shown, strict=True)
+    ]
+    names = alt.Y("name:N", sort=None, title=None, axis=None if above else alt.Axis(**_NAMES))
+    # The number in words needs room behind the longest bar.
+    longest = max(len(words) for _, _, words in shown)
+    room = 1 + (0.05 + 0.022 * longest if above else 0.05 + 0.035 * longest)
+    scale = alt.Scale(domain=[0, room * (max(value for _, value, _ in shown) or 1)], nice=False)
+    base = alt.Chart(alt.Data(values=values))
+    placed = {"yOffset": 8} if above else {}
+    size = {"size": 12} if above else {}
+    colour = _ALERT if urgent else _MAIN
+    drawn = base.mark_bar(color=colour, cornerRadiusEnd=3, **size, **placed).encode(
+        y=names, x=alt.X("value:Q", title=unit, scale=scale, axis=_numbers(share=share, grid=not above))
+    )
+    numbers = base.mark_text(align="left", dx=4, color=_INK, fontSize=12, **placed).encode(
+        y=names, x=alt.X("value:Q", scale=scale), text="words:N"
+    )
+    layers = [drawn, numbers]
+    if above:
+        written = base.mark_text(align="left", dy=-8, color=_INK, fontSize=12, limit=_WIDTH - 10)
+        layers.append(written.encode(y=names, x=alt.value(0), text="name:N"))
+    step = max(thin, min(_THICK, _HEIGHT / len(shown)))
+    return _svg(alt.layer(*layers).properties(height=alt.Step(step)), label)
+
+
+def pairs(rows: Iterable[tuple[str, str, float, str]], unit: str, series: Sequence[str], label: str) -> str:
+    """Two bars for each name, one of each series, each with its number in words behind it."""
+    given = list(rows)
+    names = list(dict.fromkeys(name for name, *_ in given))
+    values = [{"name": name, "series": kind, "value": value, "words": words} for name, kind, value, words in given]
+    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(**_NAMES))
+    offset = alt.YOffset("series:N", sort=list(series))
+    scale = alt.Scale(domain=[0, 1.2 * (max(value for _, _, value, _ in given) or 1)], nice=False)
+    base = alt.Chart(alt.Data(values=values))
+    drawn = base.mark_bar(cornerRadiusEnd=3).encode(
+        y=y,
+        yOffset=offset,
+        x=alt.X("value:Q", title=unit, scale=scale, axis=_numbers()),
+        color=alt.Color(
+            "series:N",
+            scale=alt.Scale(domain=list(series), range=[_SECOND, _MAIN]),
+            legend=alt.Legend(title=None, orient="top"),
+        ),
+    )
+    numbers = base.mark_text(align="left", dx=4, color=_INK, fontSize=11).encode(
+        y=y, yOffset=offset, x=alt.X("value:Q", scale=scale), text="words:N"
+    )
+    return _svg(alt.layer(drawn, numbers).properties(height=_PAIR * len(names)), label)
+
+
+def line(rows: Iterable[tuple[date, float | None]], unit: str, last: str, label: str, *, share: bool = False) -> str:
+    """A line over time, with its last number in words at its end.
+
+    Args:
+        rows: The day, and the number; None interrupts the line.
+        unit: The title of the axis.
+        last: The last number in words.
         label: What the picture shows, for those who do not see it.
         share: The numbers are shares of 1.
     """
-    names_given, numbers_given = zip(*rows, strict=True)
-    values = [
-        {"name": name, "value": value, "words": said}
-        for name, value, said in zip(distinct(names_given), numbers_given, words, strict=True)
-    ]
-    names = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=180, ticks=False, domain=False))
-    # The number in words needs room behind the longest bar.
-    scale = alt.Scale(domain=[0, 1.25 * (max(each["value"] for each in values) or 1)])
-    ticks = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".0%") if share else alt.Axis(tickCount=4, format="~s")
-    base = alt.Chart(alt.Data(values=values))
-    drawn = base.mark_bar(color=_MAIN, cornerRadiusEnd=3).encode(
-        y=names, x=alt.X("value:Q", title=unit, scale=scale, axis=ticks)
-    )
-    numbers = base.mark_text(align="left", dx=4, color=_INK, fontSize=12).encode(
-        y=names, x=alt.X("value:Q", scale=scale), text="words:N"
-    )
-    return _svg(alt.layer(drawn, numbers).properties(height=alt.Step(_BAR)), label)
-
-
-def pairs(rows: Iterable[tuple[str, str, float]], unit: str, series: Sequence[str], label: str) -> str:
-    """Two bars for each name, one of each series."""
     given = list(rows)
-    names = list(dict.fromkeys(name for name, _, _ in given))
-    values = [{"name": name, "series": kind, "value": value} for name, kind, value in given]
-    drawn = (
-        alt.Chart(alt.Data(values=values))
-        .mark_bar(cornerRadiusEnd=3)
-        .encode(
-            y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=180, ticks=False, domain=False)),
-            yOffset=alt.YOffset("series:N", sort=list(series)),
-            x=alt.X("value:Q", title=unit, axis=alt.Axis(tickCount=4, format="~s")),
-            color=alt.Color(
-                "series:N",
-                scale=alt.Scale(domain=list(series), range=[_SECOND, _MAIN]),
-                legend=alt.Legend(title=None, orient="top"),
-            ),
-        )
-        .properties(height=alt.Step(14))
-    )
-    return _svg(drawn, label)
-
-
-def line(rows: Iterable[tuple[date, float | None]], unit: str, label: str, *, share: bool = False) -> str:
-    """A line over time."""
-    values = [{"when": when.isoformat(), "value": value} for when, value in rows]
-    form = alt.Axis(format=".0%", tickCount=5) if share else alt.Axis(tickCount=5, format="~s")
+    values = [{"when": when.isoformat(), "value": value} for when, value in given]
     months = alt.Axis(format="%b %Y", tickCount=4, labelFlush=True, grid=False, labelOverlap=True)
-    drawn = (
-        alt.Chart(alt.Data(values=values))
-        .mark_area(line={"color": _MAIN, "strokeWidth": 2}, color=_MAIN, fillOpacity=0.15)
-        .encode(
-            x=alt.X("utcyearmonthdate(when):T", title=None, axis=months, scale=alt.Scale(type="utc")),
-            y=alt.Y("value:Q", title=unit, axis=form, scale=alt.Scale(domainMin=0)),
-        )
-        .properties(height=200)
-    )
-    return _svg(drawn, label)
+    x = alt.X("utcyearmonthdate(when):T", title=None, axis=months, scale=alt.Scale(type="utc"))
+    # The last number needs room above the line.
+    top = 1 if share else 1.15 * (max(value or 0 for _, value in given) or 1)
+    y = alt.Y("value:Q", title=unit, axis=_numbers(share=share), scale=alt.Scale(domain=[0, top], nice=False))
+    base = alt.Chart(alt.Data(values=values))
+    drawn = base.mark_area(line={"color": _MAIN, "strokeWidth": 2}, color=_MAIN, fillOpacity=0.15).encode(x=x, y=y)
+    end = alt.Chart(alt.Data(values=[each for each in values if each["value"] is not None][-1:])).encode(x=x, y=y)
+    dot = end.mark_point(color=_MAIN, fill=_MAIN, size=40, opacity=1)
+    written = {"align": "right", "dy": -14, "dx": 2, "fontSize": 14, "fontWeight": "bold", "text": last}
+    # The line may pass behind the number.
+    halo = end.mark_text(stroke=_CARD, strokeWidth=4, strokeJoin="round", **written)
+    number = end.mark_text(color=_INK, **written)
+    return _svg(alt.layer(drawn, dot, halo, number).properties(height=_HEIGHT - 20), label)
 
 
 def heat_map(
@@ -119,17 +163,21 @@ def heat_map(
     drawn = base.mark_rect(fill=_MAIN, cornerRadius=2).encode(y=y, x=x, fillOpacity=opacity)
     text = alt.Text("value:Q", format=",")
     numbers = base.mark_text(color=_INK, fontSize=11).encode(y=y, x=x, text=text)
-    return _svg(alt.layer(drawn, numbers).properties(height=alt.Step(_BAR)), label)
+    return _svg(alt.layer(drawn, numbers).properties(height=alt.Step(_ROW)), label)
 
 
-def distinct(names: Iterable[str | None]) -> list[str]:
+def distinct(names: Iterable[str | None], longest: int = LONGEST) -> list[str]:
     """The names short, and none of them twice although two people may have one."""
     seen: dict[str, int] = {}
     told_apart = []
-    for said in map(short, names):
+    for said in (short(name, longest) for name in names):
         seen[said] = seen.get(said, -1) + 1
         told_apart.append(said + "\u200b" * seen[said])
     return told_apart
+
+
+def _numbers(*, share: bool = False, grid: bool = True) -> alt.Axis:
+    return alt.Axis(format=".0%" if share else "~s", tickCount=4, grid=grid)
 
 
 def _svg(chart: alt.Chart | alt.LayerChart, label: str) -> str:

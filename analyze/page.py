@@ -13,34 +13,42 @@ if TYPE_CHECKING:
 
 #: Rows of a view that the page holds: of days the last ones, else the first.
 _ROWS: Final = 200
-_DAYS: Final = 400
+_DAYS: Final = 366
+#: Two cards that follow each other, each with a number and no chart; where there is room they share a cell.
+_PAIR: Final = ("tasks_on_time", "throughput")
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c2530; --soft: #5b6673; --page: #f3f5f7; --card: #fff; --line: #dde2e8;
-  --main: #2f6fde; --second: #9db4d6; }
+  --main: #2f6fde; --second: #9db4d6; --alert: #d2562a; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8ecf1; --soft: #a3aebb; --page: #12171d; --card: #1b222b;
-  --line: #333d49; --main: #6ea2ff; --second: #51647f; } }
+  --line: #333d49; --main: #6ea2ff; --second: #51647f; --alert: #f58a5c; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-header, main, footer { max-width: 1320px; margin: 0 auto; padding: 0 16px; }
+header, main, footer { max-width: 1320px; margin: 0 auto; padding: 0 12px; }
 header { padding-top: 28px; }
 h1 { font-size: 26px; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
 header p, footer { color: var(--soft); margin: 6px 0 18px; }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 370px), 1fr)); gap: 16px; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 16px 18px;
-  min-width: 0; overflow-wrap: anywhere; }
+main { display: grid; grid-template-columns: minmax(0, 1fr); gap: 14px; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 16px;
+  min-width: 0; overflow-wrap: anywhere; display: flex; flex-direction: column; }
 h2 { font-size: 17px; line-height: 1.3; margin: 0 0 4px; }
 section > p { margin: 0 0 12px; }
-.large { font-size: 64px; line-height: 1.1; font-weight: 600; color: var(--main); margin: 18px 0; }
-svg { display: block; width: 100%; height: auto; }
-details { margin-top: 10px; }
-summary { cursor: pointer; color: var(--soft); }
+.pair { display: contents; }
+.large { font-size: 68px; line-height: 1; font-weight: 650; color: var(--main); margin: auto 0; padding: 8px 0;
+  letter-spacing: -0.02em; }
+svg { display: block; width: 100%; height: auto; margin-bottom: 10px; }
+details { margin-top: auto; }
+summary { cursor: pointer; color: var(--soft); font-size: 14px; }
 .rows { overflow: auto; max-height: 320px; margin-top: 8px; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { text-align: left; padding: 4px 10px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top;
   white-space: nowrap; }
 td.wide { white-space: normal; min-width: 180px; }
 td.number, th.number { text-align: right; }
+@media (min-width: 700px) { main { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
+@media (min-width: 1120px) { main { grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 16px; }
+  header, main, footer { padding: 0 16px; } header { padding-top: 28px; }
+  .pair { display: flex; flex-direction: column; gap: 16px; } .pair section { flex: 1; } }
 @media print { body { background: none; } section { break-inside: avoid; } details { display: none; } }
 """
 
@@ -51,7 +59,7 @@ def page(account: Account) -> str:
     name = organization["name"] or organization["org_id"]
     cards = "\n".join(_card(account.views[view]) for view in CARDS)
     changed = organization["last_change_at"]
-    fresh = f" Its last change was on {day(changed)}." if changed else ""
+    fresh = f"; the last change in Tallyfy was on {day(changed)}" if changed else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -63,13 +71,14 @@ def page(account: Account) -> str:
 <body>
 <header>
 <h1>{escape(name)}: how the work goes</h1>
-<p>As of {day(organization["as_of"])}, with days in {escape(organization["timezone_of_days"])}.{fresh}</p>
+<p>As of {day(organization["as_of"])}{fresh}. Time zone: {escape(organization["timezone_of_days"])}.</p>
 </header>
 <main>
 {cards}
 </main>
 <footer>
-<p>Each card is a view in the schema <code>analytics</code>; docs/metrics.md says what its numbers mean.</p>
+<p>“Usually” is the median: half of the processes or tasks take longer. Each card is a view in the schema
+<code>analytics</code>; docs/metrics.md says what its numbers mean.</p>
 </footer>
 </body>
 </html>
@@ -79,9 +88,13 @@ def page(account: Account) -> str:
 def _card(view: View) -> str:
     answer = CARDS[view.name](view.rows)
     picture = answer.chart or (f'<div class="large">{escape(answer.large)}</div>' if answer.large else "")
+    before, after = (
+        ('<div class="pair">\n' if view.name == _PAIR[0] else ""),
+        ("\n</div>" if view.name == _PAIR[1] else ""),
+    )
     return (
-        f'<section data-view="{view.name}">\n<h2>{escape(view.question)}</h2>\n<p>{answer.sentence}</p>\n'
-        f"{picture}\n{_table(view)}</section>"
+        f'{before}<section data-view="{view.name}">\n<h2>{escape(view.question)}</h2>\n<p>{answer.sentence}</p>\n'
+        f"{picture}\n{_table(view)}</section>{after}"
     )
 
 
@@ -111,8 +124,8 @@ def _table(view: View) -> str:
         + "</tr>"
         for row in rows
     )
-    which = "last" if by_day else "first"
-    summary = "The numbers" if len(rows) == len(view.rows) else f"The {which} {len(rows):,} of {len(view.rows):,} rows"
+    which, what = ("last", "days") if by_day else ("first", "rows")
+    summary = "The numbers" if len(rows) == len(view.rows) else f"The numbers of the {which} {len(rows):,} {what}"
     return (
         f"<details><summary>{summary}</summary>\n"
         f'<div class="rows" tabindex="0" role="region" aria-label="{escape(view.question)} The numbers">'

@@ -96,6 +96,11 @@ def span(days: float) -> str:
     return count(round(hours), "hour") if hours < 36 else count(round(days), "day")  # noqa: PLR2004
 
 
+def days(how_many: float) -> str:
+    """A length of time in days alone, to be compared with others."""
+    return f"{number(how_many)} {'day' if number(how_many) == '1' else 'days'}"
+
+
 def count(how_many: int, what: str, plural: str = "") -> str:
     """So many things, such as 1 task or 2 tasks."""
     return f"{how_many:,} {what if how_many == 1 else plural or what + 's'}"
@@ -106,7 +111,12 @@ def are(how_many: int) -> str:
     return "is" if how_many == 1 else "are"
 
 
-def short(name: str | None) -> str:
-    """A name that fits beside a chart."""
+def short(name: str | None, longest: int = LONGEST) -> str:
+    """A name that fits into a chart: so many characters at most."""
     name = (name or "No name").strip()
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1].rstrip()}…"
+    return name if len(name) <= longest else f"{name[: longest - 1].rstrip()}…"
+
+
+def capitalised(sentence: str) -> str:
+    """A sentence with a capital letter first, and the others as they are."""
+    return sentence[:1].upper() + sentence[1:]

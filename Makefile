@@ -49,11 +49,11 @@ organizations: .venv/ready .venv-meltano/plugins .venv-dagster/ready ## Sync 20 
 	@APART=1 $(BIN)/python -m pytest -q tests/test_dagster.py
 	@$(BIN)/python -m tests.many_organizations
 
-test: lint .venv-meltano/plugins .venv-analyze/ready ## Run every check
+test: lint .venv-meltano/plugins .venv-analyze/ready ## Run the checks
 	$(BIN)/python -m pytest --numprocesses 5 --dist load --maxschedchunk 1
 
-models: .venv-meltano/plugins .venv/ready .venv-analyze/ready ## Build the models on DuckDB and PostgreSQL, and check the questions and the page
-	APART=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
+models: .venv-meltano/plugins .venv/ready .venv-analyze/ready $(DBT_PYTHON:%=.venv-dbt-%/ready) ## Build the models on DuckDB and PostgreSQL, and check the questions and the page; DBT_PYTHON=3.13 with another Python
+	APART=1 $(DBT_PYTHON:%=TAP_TALLYFY_DBT=$(CURDIR)/.venv-dbt-%/bin/dbt) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
 		tests/test_models.py tests/test_questions.py tests/test_page.py tests/test_models_meltano.py
 
 soak: .venv/ready ## Search for a broken guarantee in 20 times as many worlds as `make test`, and count the requests of a large account; SEED=n repeats a search, SOAK=100 takes hours
@@ -100,7 +100,7 @@ lock: $(UV) ## Renew the pinned requirements
 	@! grep -n '://' requirements-*.txt orchestrate/*/requirements.txt
 
 clean: ## Remove everything the other targets made, but no state and no data of a real account
-	rm -rf .venv .venv-meltano .venv-analyze .venv-dagster .venv-airflow .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-meltano .venv-analyze .venv-dagster .venv-airflow .venv-dbt-* .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	rm -rf orchestrate/.meltano .meltano/extractors .meltano/loaders .meltano/utilities .meltano/logs .meltano/run transform/target transform/logs
 	rm -rf output/sandbox.duckdb output/sandbox.html output/demo.log
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -141,6 +141,12 @@ $(UV):
 	@echo 'Installing what draws the charts, about 5 s'
 	@$(UV) venv --quiet --clear --no-project --python $(BIN)/python .venv-analyze
 	@$(UV) pip install --quiet --python .venv-analyze --require-hashes --requirements requirements-analyze.txt
+	@touch $@
+
+# Without Meltano dbt runs on newer versions of Python, too.
+.venv-dbt-%/ready: requirements-dbt.txt | $(UV)
+	@$(UV) venv --quiet --clear --no-project --python $* .venv-dbt-$*
+	@$(UV) pip install --quiet --python .venv-dbt-$* --require-hashes --requirements $<
 	@touch $@
 
 .venv-dagster/ready .venv-airflow/ready: .venv-%/ready: orchestrate/%/requirements.txt | $(UV)

@@ -147,14 +147,13 @@ def compare(stored: Rows, now: Rows, may_stay: Rows) -> int:
         print(f"{len(more - may_stay):,} rows of the warehouse never were in the account{tally(more - may_stay)}.")
         return 1
     counts, deleted = (Counter(table for table, *_ in rows) for rows in (now, more))
-    if more:
-        print(f"Deleted in Tallyfy, still in the warehouse: {len(more):,} rows{tally(more)}")
+    gone = f", and {len(more):,} that were deleted in Tallyfy" if more else ""
+    print(f"OK: {len(counts)} tables hold all {len(now):,} rows of the account{gone}, with equal keys.")
     processes, tasks = (
-        f"{name}: {counts[table]:,}{f', and {deleted[table]:,} deleted' if deleted[table] else ''}"
+        f"{counts[table]:,} {name}{f', and {deleted[table]:,} deleted' if deleted[table] else ''}"
         for table, name in (("runs", "processes"), ("tasks", "tasks"))
     )
-    print(f"OK: {len(counts)} tables hold all {len(now):,} rows of the account, with equal keys.")
-    print(f"With equal statuses and dates, {processes}; {tasks}.")
+    print(f"Statuses and dates are equal too: {processes}; {tasks}.")
     return 0
 
 

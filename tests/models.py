@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from sandbox.made import tokens_in
 from tests.loaders import defaults, program
 from tests.meltano import PLUGINS
+from tests.postgres import PASSWORD
 from tests.tap import ROOT, environment, require
 
 if TYPE_CHECKING:
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 TRANSFORM = ROOT / "transform"
 DBT = Path(os.environ.get("TAP_TALLYFY_DBT", PLUGINS / "utilities/dbt/venv/bin/dbt"))
 SECONDS = 300
+#: What a file .env may hold beside what dbt needs.
+SECRETS = {
+    "TAP_TALLYFY_ACCESS_TOKEN": "an-access-token-in-the-environment",
+    "TAP_TALLYFY_CLIENT_SECRET": "a-client-secret-in-the-environment",
+    "TARGET_POSTGRES_PASSWORD": PASSWORD,
+}
 _COLUMNS = """
 SELECT table_name, column_name, data_type FROM information_schema.columns
 WHERE table_schema = 'analytics' ORDER BY table_name, ordinal_position
@@ -111,20 +119,33 @@ Warehouse = DuckDB | PostgreSQL
 
 def warehouses(folder: Path, server: Postgres, holidays: str = "") -> tuple[DuckDB, PostgreSQL]:
     """An empty one of each kind, each with a copy of the project and these lines of holidays."""
-    require(DBT.exists(), "dbt is not installed: run `make test`, which installs it")
     name = folder.name.replace("-", "_")
     with psycopg.connect(
         host=server.host, port=server.port, user=server.user, dbname=server.database, autocommit=True
     ) as connection:
         connection.execute(f'DROP DATABASE IF EXISTS "{name}"'.encode())
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
-    in_duckdb = DuckDB(folder / "duckdb", folder / "duckdb/tallyfy.duckdb")
     in_postgres = PostgreSQL(folder / "postgres", replace(server, database=name))
-    for each in (in_duckdb, in_postgres):
-        shutil.copytree(TRANSFORM, each.folder / "transform", ignore=shutil.ignore_patterns("target", "logs"))
-        with (each.folder / "transform/seeds/holidays.csv").open("a", encoding="utf-8") as seed:
-            seed.write(holidays)
-    return in_duckdb, in_postgres
+    _copy_project(in_postgres.folder, holidays)
+    return duckdb_file(folder, holidays), in_postgres
+
+
+def duckdb_file(folder: Path, holidays: str = "") -> DuckDB:
+    """An empty file, with a copy of the project and these lines of holidays."""
+    made = DuckDB(folder / "duckdb", folder / "duckdb/tallyfy.duckdb")
+    _copy_project(made.folder, holidays)
+    return made
+
+
+def secrets_in(*files: Path) -> set[str]:
+    """The secrets that stand in these files, or in the files of these folders."""
+    texts = [
+        file.read_bytes().decode(errors="replace")
+        for each in files
+        for file in ([each] if each.is_file() else each.rglob("*"))
+        if file.is_file()
+    ]
+    return {secret for text in texts for secret in (*tokens_in(text), *(s for s in SECRETS.values() if s in text))}
 
 
 def side_by_side(made: Iterable[Warehouse], act: Callable[[Warehouse], object]) -> None:
@@ -171,6 +192,13 @@ def shared(factory: pytest.TempPathFactory, name: str) -> Path:
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
 
 
+def _copy_project(folder: Path, holidays: str) -> None:
+    require(DBT.exists(), "dbt is not installed: run `make test`, which installs it")
+    shutil.copytree(TRANSFORM, folder / "transform", ignore=shutil.ignore_patterns("target", "logs"))
+    with (folder / "transform/seeds/holidays.csv").open("a", encoding="utf-8") as seed:
+        seed.write(holidays)
+
+
 def _load(loader: str, folder: Path, messages: Path, settings: Mapping[str, Any]) -> None:
     config = folder / f"{loader}.json"
     config.write_text(json.dumps({**defaults(loader), **settings}), encoding="utf-8")
@@ -197,7 +225,7 @@ def _dbt(folder: Path, args: Sequence[str], variables: Mapping[str, Any], **give
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**kept, "DBT_PROJECT_DIR": project, "DBT_PROFILES_DIR": project, **given},
+        env={**kept, **SECRETS, "DBT_PROJECT_DIR": project, "DBT_PROFILES_DIR": project, **given},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -21,6 +21,8 @@ from tests.tap import require
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: The server lets everyone in, but the loader wants a password.
+PASSWORD = "a-password-that-nobody-may-read"
 _NO_SERVER = "PostgreSQL's initdb and postgres were not found: install PostgreSQL (Debian: apt-get install postgresql)"
 
 
@@ -40,12 +42,12 @@ class Postgres:
 
     @property
     def loader_settings(self) -> dict[str, Any]:
-        """What lets a loader in; it wants a password, any will do."""
+        """What lets a loader in; it wants a password."""
         return {
             "host": self.host,
             "port": self.port,
             "user": self.user,
-            "password": "any",
+            "password": PASSWORD,
             "database": self.database,
         }
 

@@ -12,7 +12,7 @@ import pytest
 from sandbox import Sandbox
 from sandbox.data import AS_OF
 from tests.lists import catalog
-from tests.models import Tables, once, side_by_side, tables, warehouses
+from tests.models import Tables, duckdb_file, once, side_by_side, tables, warehouses
 from tests.tap import TAP, run_tap
 
 if TYPE_CHECKING:
@@ -42,6 +42,19 @@ def tags_of(sandbox: Sandbox) -> dict[str, list[str]]:
     """The titles of the tags of each process."""
     titles = {tag_id: tag["title"] for tag_id, tag in sandbox.records("tags").items()}
     return {run_id: sorted(titles[tag] for tag in run["tag_ids"]) for run_id, run in sandbox.internal.items()}
+
+
+@pytest.fixture(scope="session")
+def one_organization(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    """All streams of the small account, in DuckDB alone."""
+
+    def make(folder: Path) -> list[Tables]:
+        made = [duckdb_file(folder, HOLIDAYS)]
+        with account(5) as sandbox:
+            load(made, read(sandbox, folder), add_metadata_columns=True)
+        return built(made, timezone="UTC")
+
+    return lambda: once(tmp_path_factory, "one-organization", make)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.data import AS_OF
 from tests.metrics import models
+from tests.models import SECRETS, secrets_in, shared
 from tests.scenarios import ACCOUNTS, BERLIN, account, tags_of
 
 if TYPE_CHECKING:
@@ -115,6 +116,16 @@ def test_what_was_deleted_is_gone_and_leaves_no_orphans(deleted_rows: Scenario) 
         assert keys(made, sandbox.org_id, "template", "checklist_id") == templates
         assert {row["checklist_id"] for row in made["step_metrics"].records} <= set(templates)
         assert {row["task_id"] for row in made["form_answer"].records} <= {None, *tasks}
+
+
+def test_dbt_leaves_no_secret_behind(two_organizations: Scenario, tmp_path_factory: pytest.TempPathFactory) -> None:
+    two_organizations()
+    folder = shared(tmp_path_factory, "two-organizations")
+    for target in ("duckdb", "postgres"):
+        left = folder / target / "transform"
+        assert all((left / name).exists() for name in ("profiles.yml", "target/manifest.json", "logs/dbt.log"))
+        assert secrets_in(left) == set()
+    assert secrets_in(folder / "postgres") == {SECRETS["TARGET_POSTGRES_PASSWORD"]}, "the loader's own configuration"
 
 
 def test_what_was_not_loaded_is_null_and_not_0(default_selection: Scenario) -> None:

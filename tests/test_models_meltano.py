@@ -21,6 +21,9 @@ def test_one_command_of_meltano_goes_from_an_account_to_the_answers(project: Pro
         given = variables("tap-tallyfy", **settings_for(sandbox))
         project.meltano("run", "tap-tallyfy", "target-duckdb", "dbt:build", MELTANO_AUTO_INSTALL="false", **given)
         runs = len(sandbox.runs)
+        left = [file for file in (project.folder / "transform").rglob("*") if file.is_file()]
+        assert {file.parent.name for file in left} >= {"target", "logs"}
+        assert [file for file in left if sandbox.access_token.encode() in file.read_bytes()] == []
     ((processes, day),) = project.duckdb(
         "SELECT count(*), max(as_of)::DATE FROM analytics.process, analytics.organization"
     )

@@ -6,15 +6,13 @@ import json
 import re
 import shutil
 import subprocess
-from collections import Counter
 from html import unescape
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from typing_extensions import override
 
+from tests.cards import Cards, analyze, assert_that_numbers_are_those_of_the_views, written
 from tests.metrics import models
 from tests.models import shared
 from tests.scenarios import account
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
     from tests.scenarios import Scenario
 
-PYTHON = ROOT / ".venv-analyze/bin/python"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDTHS = (360, 800, 1280)
 #: Shows the page in a frame of each width, and says what is outside its card or was fetched.
@@ -67,45 +64,6 @@ next();
 """
 
 
-class Cards(HTMLParser):
-    """What the cards say: heading, answer, pictures, and the rows of their tables."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.cards: dict[str, dict[str, Any]] = {}
-        self._card: dict[str, Any] = {}
-        self._text: list[str] | None = None
-        self.feed(text)
-
-    @override
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "section":
-            self._card = {"columns": [], "rows": [], "svg": [], "large": ""}
-            self.cards[str(given["data-view"])] = self._card
-        elif tag == "svg":
-            self._card["svg"].append(given)
-        elif tag == "tr":
-            self._card["rows"].append([])
-        elif tag == "th":
-            self._card["columns"].append(given["data-column"])
-        elif tag == "td":
-            self._card["rows"][-1].append(given["data-value"])
-        if tag in {"h2", "p"}:
-            self._text = []
-
-    @override
-    def handle_endtag(self, tag: str) -> None:
-        if tag in {"h2", "p"} and self._text is not None:
-            self._card[tag] = "".join(self._text)
-            self._text = None
-
-    @override
-    def handle_data(self, data: str) -> None:
-        if self._text is not None:
-            self._text.append(data)
-
-
 @pytest.fixture
 def page(two_organizations: Scenario, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> str:
     """The page of the larger of the two organizations."""
@@ -113,30 +71,8 @@ def page(two_organizations: Scenario, tmp_path_factory: pytest.TempPathFactory, 
     return written(shared(tmp_path_factory, "two-organizations"), tmp_path, "--org-id", account(3).org_id)
 
 
-def written(scenario: Path, folder: Path, *args: str) -> str:
-    """The page that is made of the file of a scenario."""
-    output = folder / "page.html"
-    analyze("-m", "analyze", str(scenario / "duckdb/tallyfy.duckdb"), "--output", str(output), *args)
-    return output.read_text(encoding="utf-8")
-
-
-def analyze(*args: str, code: int = 0) -> str:
-    require(PYTHON.exists(), "What draws the charts is not installed: run `make test`, which installs it")
-    done = subprocess.run([str(PYTHON), *args], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == code, done.stderr
-    return done.stdout + done.stderr
-
-
 def test_every_number_is_that_of_its_view(page: str, two_organizations: Scenario) -> None:
-    made, org_id = two_organizations()[0], account(3).org_id
-    cards = Cards(page).cards
-    assert 12 <= len(cards) <= 16
-    for name, card in cards.items():
-        rows = [record for record in made[name].records if record["org_id"] == org_id]
-        wanted = Counter(tuple(exact(row[column]) for column in card["columns"]) for row in rows)
-        found = Counter(map(tuple, filter(None, card["rows"])))
-        assert found <= wanted, name
-        assert found.total() == min(len(rows), found.total()) > 0, name
+    assert_that_numbers_are_those_of_the_views(page, two_organizations()[0], account(3).org_id)
 
 
 def test_a_card_has_its_question_an_answer_and_a_picture(page: str) -> None:
@@ -172,8 +108,7 @@ def test_no_raw_name_is_to_be_read(page: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_can_be_read_at_each_width_without_a_network(page: str, scheme: str, tmp_path: Path) -> None:
-    if not CHROMIUM:
-        pytest.skip("Chromium was not found: install it (Debian: apt-get install chromium)")
+    require(CHROMIUM, "Chromium was not found: install it (Debian: apt-get install chromium)")
     harness = tmp_path / "harness.html"
     # What closes a script may not stand in one.
     quoted = json.dumps(page).replace("</", "<\\/")
@@ -225,13 +160,3 @@ def test_of_several_organizations_one_is_to_be_named(
     said = analyze("-m", "analyze", file, code=1)
     assert all(account(seed).org_id in said for seed in (3, 5))
     assert "does not exist" in analyze("-m", "analyze", str(tmp_path / "none.duckdb"), code=1)
-
-
-def exact(value: Any) -> str:
-    """A value as the page has it for programs; moments come from JSON as texts."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = str(value)
-    return text.replace(" ", "T") if re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", text) else text

@@ -19,6 +19,13 @@ Row = dict[str, Any]
 AS_OF = END_OF_PAST.replace(tzinfo=None)
 WORKING_DAYS = range(1, 6)
 WORKING_HOURS = (9, 17)
+QUESTIONS = (
+    "before_and_after_template_change", "completions_by_person", "cycle_time_by_answer", "elapsed_and_working_time",
+    "late_steps_by_weekday", "most_discussed_steps", "on_time_by_month", "on_time_by_person", "open_processes_by_day",
+    "overloaded_people", "process_owners", "process_variants", "slowest_steps", "stalled_processes",
+    "steps_with_issues", "tasks_completed_by_day", "tasks_on_time", "template_usage", "throughput",
+    "what_follows_what",
+)  # fmt: skip
 
 
 class Answers:
@@ -415,3 +422,11 @@ def moment(written: str) -> datetime:
 
 def text(when: datetime | None) -> str | None:
     return None if when is None else str(when)
+
+
+def comparable(rows: list[dict[str, Any]], columns: set[str]) -> list[dict[str, Any]]:
+    """The rows in one order, without the columns that are not worked out."""
+    kept = [{name: value for name, value in row.items() if name in columns} for row in rows]
+    return sorted(
+        kept, key=lambda row: [str(row[name]) for name in sorted(columns) if not isinstance(row[name], float)]
+    )

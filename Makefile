@@ -44,6 +44,7 @@ sql: .venv-analyze/ready ## Open a prompt for SQL on output/tallyfy.duckdb, or o
 
 docs: .venv-meltano/plugins ## Write the documentation of the tables into transform/target/static_index.html, after `make report`
 	@TARGET_DUCKDB_FILEPATH=$(DATABASE) $(MELTANO) invoke dbt:docs
+	@echo 'The documentation: transform/target/static_index.html'
 
 organizations: .venv/ready .venv-meltano/plugins .venv-dagster/ready ## Sync 20 sandbox organizations with Dagster into PostgreSQL, kill some of it, and compare every table
 	@APART=1 $(BIN)/python -m pytest -q tests/test_dagster.py
@@ -107,6 +108,7 @@ clean: ## Remove everything the other targets made, but no state and no data of 
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed: make ... PYTHON=python3.12")'
+	@echo 'Installing uv, which installs the rest, some seconds'
 	@$(PYTHON) -m venv .venv
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements-meltano.txt \
 		| $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement /dev/stdin

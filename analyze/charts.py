@@ -61,13 +61,11 @@ def bars(
         {"name": name, "value": value, "words": words} for name, (_, value, words) in zip(labels, shown, strict=True)
     ]
     names = alt.Y("name:N", sort=None, title=None, axis=None if above else alt.Axis(**_NAMES))
-    # The number in words needs room behind the longest bar.
-    longest = max(len(words) for _, _, words in shown)
-    room = 1 + (0.05 + 0.022 * longest if above else 0.05 + 0.035 * longest)
+    # The number in words needs room behind the longest bar: so much of its length for each character.
+    room = 1.05 + (0.022 if above else 0.035) * max(len(words) for _, _, words in shown)
     scale = alt.Scale(domain=[0, room * (max(value for _, value, _ in shown) or 1)], nice=False)
     base = alt.Chart(alt.Data(values=values))
-    placed = {"yOffset": 8} if above else {}
-    size = {"size": 12} if above else {}
+    placed, size = ({"yOffset": 8}, {"size": 12}) if above else ({}, {})
     colour = _ALERT if urgent else _MAIN
     drawn = base.mark_bar(color=colour, cornerRadiusEnd=3, **size, **placed).encode(
         y=names, x=alt.X("value:Q", title=unit, scale=scale, axis=_numbers(share=share, grid=not above))

@@ -90,7 +90,7 @@ def demonstrate(root: Path, processes: int) -> int:
         may_stay = account(sandbox) | warehouse(database)
         if since:
             sandbox.mutate(Random(1), 150, everything=True)
-        print("Syncing it with Meltano from tap-tallyfy to target-duckdb, about 30 s")
+        print("Syncing it with Meltano from tap-tallyfy to target-duckdb, about 20 s")
         sync(database, since, settings(sandbox))
         if code := compare(warehouse(database), account(sandbox), may_stay):
             return code
@@ -210,7 +210,7 @@ def sync(database: Path, since: str | None, env: dict[str, str]) -> None:
 
 def build(database: Path, as_of: datetime) -> None:
     """Make the tables for reports with dbt, in which everything open is measured at this moment."""
-    print(f"Building {len(list(TRANSFORM.rglob('models/**/*.sql')))} tables and views with dbt, about 40 s")
+    print(f"Building {len(list(TRANSFORM.rglob('models/**/*.sql')))} tables and views with dbt, about 20 s")
     variables = json.dumps({"as_of": f"{as_of:%Y-%m-%d %H:%M:%S}"})
     with TemporaryDirectory() as folder:
         # In a copy: the made-up company's holidays are not those of the user.
@@ -224,7 +224,7 @@ def build(database: Path, as_of: datetime) -> None:
 
 def write_page(database: Path, org_id: str) -> Path:
     """Write the page of answers beside the database; returns its file."""
-    print("Writing the page")
+    print("Writing the page, some seconds")
     command = [str(ANALYZE_PYTHON), "-m", "analyze", str(database), "--org-id", org_id]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

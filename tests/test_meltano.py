@@ -398,7 +398,7 @@ def test_the_demo_goes_from_a_made_up_account_to_the_page(
     said = capsys.readouterr().out
     *doing, nothing, database, sql, page = said.splitlines()
     assert [line.split()[0] for line in doing[:2]] == ["Making", "Syncing"]
-    assert re.search(r"^Building \d\d tables and views with dbt.*\nWriting the page$", said, re.MULTILINE)
+    assert re.search(r"^Building \d\d tables and views with dbt.*\nWriting the page, some seconds$", said, re.MULTILINE)
     assert nothing == ""
     assert [line.split()[-1] for line in (database, page)] == ["output/sandbox.duckdb", "output/sandbox.html"]
     assert sql.endswith("make sql FILE=output/sandbox.duckdb")

@@ -29,5 +29,9 @@ def test_one_command_of_meltano_goes_from_an_account_to_the_answers(project: Pro
     )
     assert processes == runs
     assert day > AS_OF.date().isoformat(), "without a variable it is measured now"
+    page = project.folder / "transform/target/static_index.html"
+    for command in ("dbt:docs", "dbt:freshness"):
+        project.meltano("invoke", command, MELTANO_AUTO_INSTALL="false", **given)
+    assert "tasks_on_time" in page.read_text(encoding="utf-8")
     # The loader's own, much older version of duckdb reads the views.
     assert project.duckdb("SELECT count(*) FROM analytics.template_usage") != [[0]]

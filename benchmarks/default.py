@@ -2,6 +2,7 @@
 
 The tap of this checkout takes turns with that of another one, such as `git worktree add ../before COMMIT`.
 """
+# ruff: noqa: S603 - all commands are its own
 
 from __future__ import annotations
 
@@ -68,12 +69,15 @@ def main() -> None:
     checkouts = (_HERE.parent, given.checkout.resolve())
     ours, theirs = measured(checkouts, given.few, given.many, given.rounds)
     ratios = [own / other for own, other in zip(ours, theirs, strict=True)]
+    about = (
+        f"Written by `python -m benchmarks.default`: {given.rounds} rounds, in which both taps take turns, on an"
+        f" account of {given.many:,} processes and all that belongs to them. Start-up is left out, by the difference"
+        f" to one of {given.few:,} processes. The sandbox runs on the same machine."
+    )
     lines = [
         "# CPU time of a sync of all default streams",
         "",
-        f"Written by `python -m benchmarks.default`: {given.rounds} rounds, in which both taps take turns, on an account of"
-        f" {given.many:,} processes and all that belongs to them. Start-up is left out, by the difference to one of"
-        f" {given.few:,} processes. The sandbox runs on the same machine.",
+        about,
         "",
         "| tap | median, µs per record | in each round |",
         "|---|---:|---|",

@@ -367,8 +367,8 @@ def test_a_second_signal_ends_a_process_whose_target_does_not_read(tmp_path: Pat
         process.send_signal(signal.SIGTERM)
         logged = read_until("SIGTERM", log)
         process.send_signal(second)
-        # The target reads nothing until the process is gone.
-        assert process.wait(LIMIT) == 128 + second
+        # The target reads nothing until the process is gone. The second signal may come while the first is being said.
+        assert process.wait(LIMIT) in {128 + signal.SIGTERM, 128 + second}
         whole_but_the_last_line(pipe.read())
         sentences(logged + log.read())
 

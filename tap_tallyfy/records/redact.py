@@ -82,11 +82,10 @@ _FILES_OR_TEXTS: Final = 4  # each object in it is a file, a text is none
 _FORM: Final = 8  # answers by the IDs of their fields, or a list of fields
 _ANSWER: Final = 16
 # The signs that the names of an object give.
-_TELLTALE: Final = 1  # one of them may be a credential
-_MARKS_FILE: Final = 2
-_NAMES_ADDRESS: Final = 4
-_DEFINES: Final = 8  # it holds definitions of form fields
-_SAYS_TYPE: Final = 16  # it is a form field
+_MARKS_FILE: Final = 1
+_NAMES_ADDRESS: Final = 2
+_DEFINES: Final = 4  # it holds definitions of form fields
+_SAYS_TYPE: Final = 8  # it is a form field
 _NESTED: Final = (dict, list)
 
 
@@ -132,6 +131,7 @@ def _redact_nested(value: dict[str, Any] | list[Any], state: int) -> None:
             _redact_nested(part, _state_of(name, state))
 
 
+@lru_cache(maxsize=4096)
 def _state_of(name: str, state: int) -> int:
     """Return the state of the value under a name, in an object of some state."""
     if state & _FORM:
@@ -150,13 +150,14 @@ def _state_of(name: str, state: int) -> int:
 
 def _redact_object(value: Record, state: int) -> int:
     """Remove the credentials among the fields of an object itself, and return its state."""
-    traits = _traits(tuple(value))
+    traits, telltales = _traits(tuple(value))
     if state & _FILES_OR_TEXTS or traits & _MARKS_FILE:
         state |= _FILE
-    may_hide = traits & _TELLTALE or state & (_GUEST | _FILE)
-    if may_hide or (state & _ANSWER and (traits & _NAMES_ADDRESS or any(map(_is_address, value.values())))):
-        for name in [name for name in value if _is_hidden(name, value, state)]:
-            del value[name]
+    may_show = state & (_GUEST | _FILE) or (
+        state & _ANSWER and (traits & _NAMES_ADDRESS or any(map(_is_address, value.values())))
+    )
+    for name in [name for name in (value if may_show else telltales) if _is_hidden(name, value, state)]:
+        del value[name]
     if traits & _DEFINES:
         _redact_answers(value)
     if traits & _SAYS_TYPE:
@@ -167,22 +168,26 @@ def _redact_object(value: Record, state: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _traits(names: tuple[str, ...]) -> int:
-    """Return the signs that names of an object give; objects of one kind have the same, so most cost one look-up."""
+def _traits(names: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
+    """Return the signs that names of an object give, and those that may be of credentials.
+
+    Objects of one kind have the same names, so most cost one look-up.
+    """
     plain = frozenset(map(_plain, names))
+    telltales = tuple(name for name in names if _plain(name) in _TELLTALES or _SECRET.search(_plain(name)))
     names_address = any(map(_NAME_OF_ADDRESS.fullmatch, plain))
     marks_file = (
         not _FILE_MARKS.isdisjoint(plain)
         or plain >= {"url", "source"}
         or (names_address and not _BESIDE_ADDRESS.isdisjoint(plain))
     )
-    return (
-        _TELLTALE * (not _TELLTALES.isdisjoint(plain) or any(map(_SECRET.search, plain)))
-        | _MARKS_FILE * marks_file
+    traits = (
+        _MARKS_FILE * marks_file
         | _NAMES_ADDRESS * names_address
         | _DEFINES * (not set(_DEFINITIONS).isdisjoint(names))
         | _SAYS_TYPE * ("field_type" in names)
     )
+    return traits, telltales
 
 
 @lru_cache(maxsize=4096)
@@ -232,5 +237,5 @@ def _redact_entry(entry: Record) -> None:
                     entry[name] = None
     fields = entry.get("field")
     told = (str(field) for field in (fields if isinstance(fields, list) else [fields]))
-    if any(_traits((name,)) & (_TELLTALE | _MARKS_FILE) for name in told):
+    if any(telltales or traits & _MARKS_FILE for traits, telltales in (_traits((name,)) for name in told)):
         entry["old_value"] = None

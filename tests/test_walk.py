@@ -369,10 +369,14 @@ def test_a_tie_at_either_end_is_read(length: int, meta: str) -> None:
 
 
 @pytest.mark.parametrize("sorts", [(), ("created_at", "last_updated")])
-@pytest.mark.parametrize("length", [1, 2, 3, 99, 101, 250])
+@pytest.mark.parametrize(
+    ("length", "meta"), [*((length, "none") for length in (1, 2, 3, 99, 101, 250)), (99, "total"), (100, "total")]
+)
 @pytest.mark.parametrize("has_unpaginated", [True, False])
-def test_a_list_that_ignores_paging_is_one_page(length: int, has_unpaginated: bool, sorts: tuple[str, ...]) -> None:
-    memory = Memory(records(length), paging="ignored", meta="none", has_unpaginated=has_unpaginated, sorts=sorts)
+def test_a_list_that_ignores_paging_is_one_page(
+    length: int, has_unpaginated: bool, sorts: tuple[str, ...], meta: str
+) -> None:
+    memory = Memory(records(length), paging="ignored", meta=meta, has_unpaginated=has_unpaginated, sorts=sorts)
     assert set(walk(memory)) == ids(memory)
     assert memory.requests <= 7
 

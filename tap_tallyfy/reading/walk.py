@@ -251,7 +251,8 @@ class Walk:
         size, length = front.window.size, front.count
         if front.proves_end:
             return True
-        if front.has_more or front.counts_behind or length == size or not length:
+        # More may lie behind a full page that the server does not count.
+        if front.has_more or front.counts_behind or not length or (length == size and front.total != length):
             return False
         behind = source.read(Window(2, max(size, length), front.window.sort))
         yield from self.seen.new_records(behind)

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
+from random import Random
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 from urllib.parse import parse_qsl, urlsplit
@@ -33,14 +34,14 @@ from tests.lists import as_expected, by_key, expected_tasks
 from tests.model import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from random import Random
+    from collections.abc import Callable, Mapping, Sequence
 
     import requests
 
     from sandbox.api import Api
     from tests.lists import Tables
 
+HOUR = 3600
 FAMILY = (TasksStream, TaskAnswersStream)
 WITH_COMMENTS = (*FAMILY, CommentsStream)
 
@@ -176,6 +177,33 @@ def touch_tasks(api: Api, runs: int, random: Random) -> None:
     """Change a task in each of some processes."""
     for run in random.sample([run for run in sorted(api.runs) if tasks_of(api, run)], runs):
         api.account.edit("tasks", tasks_of(api, run)[0], deadline="2026-03-01T00:00:00.000Z")
+
+
+def check_costs(warehouse: Warehouse, *, few: Mapping[int, int], many: int) -> Sync:
+    """Check the requests of a first sync, of two with nothing new, and of further ones; return the last of them.
+
+    Args:
+        few: The most requests of a sync, by the number of processes in which a task has changed.
+        many: A number of them for which following them would cost more than reading all.
+    """
+    api, random = warehouse.api, Random(1)
+    full = warehouse.sync()
+    assert (full.way, full.error) == ("full", "")
+    api.advance(HOUR)
+    for _ in range(2):
+        api.advance(HOUR)
+        nothing = warehouse.sync()
+        assert nothing.way == "changed"
+        assert len(nothing.requests) <= 12
+    for changed, most in [*few.items(), (many, len(full.requests) + 10)]:
+        api.advance(HOUR)
+        touch_tasks(api, changed, random)
+        api.advance(600)
+        last = warehouse.sync()
+        assert last.way == ("full" if changed == many else "changed")
+        assert len(last.requests) <= most
+        assert not wrong(warehouse)
+    return last
 
 
 def wrong(warehouse: Warehouse) -> dict[str, set[Any]]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import gc
-from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox.api import Api
-from tests.in_process import Warehouse, touch_tasks, wrong
+from tests.in_process import Warehouse, check_costs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HOUR = 3600
 PROCESSES, TASKS, ONE_OFFS = 20_000, 160_000, 200
 
 
@@ -28,36 +26,5 @@ def account() -> Iterator[Api]:
 def test_a_sync_of_a_large_account_costs_what_changed(account: Api) -> None:
     assert len(account.records("tasks")) == TASKS + ONE_OFFS
     account.set_clock(account.now())
-    warehouse, random = Warehouse(account), Random(1)
-    full = warehouse.sync()
-    assert (full.way, full.error) == ("full", "")
-
-    account.advance(2 * HOUR)
-    for _ in range(2):
-        nothing = warehouse.sync()
-        assert nothing.way == "changed"
-        assert len(nothing.requests) <= 12
-        account.advance(HOUR)
-
-    touch_tasks(account, 10, random)
-    account.advance(600)
-    ten = warehouse.sync()
-    assert ten.way == "changed"
-    assert len(ten.requests) <= 24
-    assert not wrong(warehouse)
-
-    account.advance(HOUR)
-    touch_tasks(account, 1000, random)
-    account.advance(600)
-    thousand = warehouse.sync()
-    assert thousand.way == "changed"
-    assert len(thousand.requests) <= 1040  # ten more for the list of these processes
-    assert not wrong(warehouse)
-
-    account.advance(HOUR)
-    touch_tasks(account, 5000, random)
-    account.advance(600)
-    many = warehouse.sync()
-    assert many.way == "full"
-    assert len(many.requests) <= len(full.requests) + 10
-    assert not wrong(warehouse)
+    few = {10: 24, 1000: 1040}  # 1,000 processes fill ten pages of their list
+    check_costs(Warehouse(account), few=few, many=5000)

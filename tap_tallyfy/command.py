@@ -29,7 +29,7 @@ from tap_tallyfy.api.errors import (
     NetworkSettingsError,
 )
 from tap_tallyfy.reading.page import UnreadListError
-from tap_tallyfy.singer.base import EXPECTED
+from tap_tallyfy.singer.base import EXPECTED, refusal
 from tap_tallyfy.singer.deletions import ShrunkError
 from tap_tallyfy.singer.report import Report
 from tap_tallyfy.singer.session import SyncFailedError
@@ -137,7 +137,7 @@ def _report_path(args: Sequence[str]) -> Path | None:
 
 def _refuse_to_start(sentences: Sequence[str]) -> None:
     if sentences:
-        raise ConfigValidationError(" ".join(sentences), errors=list(sentences))
+        raise refusal(*sentences)
     if sys.stdout is None:
         raise OutputError("Nothing can be written, since standard output is closed; check the target.")
 

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values, find_dotenv
 from fsspec import available_protocols  # type: ignore[import-untyped] # it has none
-from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.singerlib import Catalog
 
 from tap_tallyfy.api.secrets import SECRET_SETTINGS
 from tap_tallyfy.dates import ConversionError, date_time, is_future
 from tap_tallyfy.records.contract import CONTRACT, SCHEMAS
+from tap_tallyfy.singer.base import refusal
 from tap_tallyfy.singer.list_stream import ListStream
 
 _PREFIX: Final = "TAP_TALLYFY_"
@@ -53,11 +53,6 @@ _KINDS: Final = {
 #: The SDK takes the former for true; people write the latter for false.
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
-
-
-def refusal(*sentences: str) -> ConfigValidationError:
-    """Return the error that says each of these sentences to the user."""
-    return ConfigValidationError(" ".join(sentences), errors=list(sentences))
 
 
 def settings_schema(streams: Iterable[type[ListStream]]) -> dict[str, Any]:

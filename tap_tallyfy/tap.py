@@ -27,7 +27,7 @@ from tap_tallyfy import command, settings
 from tap_tallyfy.api.client import Client
 from tap_tallyfy.api.errors import APIError
 from tap_tallyfy.api.secrets import Secrets, hide_in_log
-from tap_tallyfy.singer.base import TallyfyStream
+from tap_tallyfy.singer.base import TallyfyStream, refusal
 from tap_tallyfy.singer.list_reading import ListReading
 from tap_tallyfy.singer.list_stream import ListStream
 from tap_tallyfy.singer.nested_stream import NestedStream
@@ -258,4 +258,4 @@ def _is_no_lack_of_a_date(record: logging.LogRecord) -> bool:
 
 def _refuse(errors: Iterable[str]) -> None:
     if found := list(errors):
-        raise settings.refusal(*found)
+        raise refusal(*found)

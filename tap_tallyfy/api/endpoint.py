@@ -17,7 +17,7 @@ from tap_tallyfy.api.client import Account
 from tap_tallyfy.api.errors import ListUnsupportedError, PassingError, check, parse
 from tap_tallyfy.api.response import Response
 from tap_tallyfy.reading.page import Page, Pagination, Window
-from tap_tallyfy.records.shapes import Record, inside
+from tap_tallyfy.records.shapes import Record, as_list, inside
 
 _FAILED: Final = frozenset({"error", "fail", "failed", "failure"})
 
@@ -109,13 +109,12 @@ class Endpoint:
     def _rows(self, data: object) -> list[Any]:
         if self.is_single and isinstance(data, dict):
             return [inside(data)] if data else []
-        if isinstance(data, dict) and all(key.isdecimal() for key in data):
-            data = list(data.values())  # LIVE: PHP writes a list with gaps so, unless the API is seen to number it anew
-        if not isinstance(data, list):
+        rows = None if data is None else as_list(data)
+        if rows is None:
             raise ListUnsupportedError(
                 f"{self._named} returned JSON without a list of records under 'data'; check 'api_url'."
             )
-        return data
+        return rows
 
 
 def _is_error(envelope: Mapping[str, Any]) -> bool:

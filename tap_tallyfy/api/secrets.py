@@ -14,6 +14,8 @@ from urllib.request import getproxies
 
 from typing_extensions import override
 
+from tap_tallyfy.records.shapes import bare
+
 #: Stands in place of a secret.
 MASK: Final = "***"
 #: Shorter ones are words such as "token", and hiding them would tear sentences.
@@ -106,12 +108,8 @@ def hidden(text: str) -> str:
 
 def repeats(text: str, secret: str) -> bool:
     """Return whether a text shows a secret, or a valuable part of it, whatever the case and punctuation."""
-    shown, kept = _bare(text), _bare(secret)
+    shown, kept = bare(text), bare(secret)
     return bool(kept) and (kept in shown or (len(shown) >= _SHORTEST and shown in kept))
-
-
-def _bare(text: str) -> str:
-    return "".join(filter(str.isalnum, text.casefold()))
 
 
 def _pattern(secret: str) -> str:

@@ -25,7 +25,7 @@ from functools import cache, lru_cache
 from typing import Any, Final
 
 from tap_tallyfy.records.contract import CONTRACT
-from tap_tallyfy.records.shapes import Record, as_list, inside
+from tap_tallyfy.records.shapes import Record, as_list, bare, inside
 
 _ALWAYS: Final = frozenset({"taskurls", "webhook", "guestlink", "guestcode", "publiclink"})
 _SECRET: Final = re.compile(
@@ -87,6 +87,7 @@ _NAMES_ADDRESS: Final = 2
 _DEFINES: Final = 4  # it holds definitions of form fields
 _SAYS_TYPE: Final = 8  # it is a form field
 _NESTED: Final = (dict, list)
+_plain: Final = lru_cache(maxsize=4096)(bare)
 
 
 def redact(record: Record, kind: str) -> Record:
@@ -188,11 +189,6 @@ def _traits(names: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
         | _SAYS_TYPE * ("field_type" in names)
     )
     return traits, telltales
-
-
-@lru_cache(maxsize=4096)
-def _plain(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def _is_hidden(name: str, value: Record, state: int) -> bool:

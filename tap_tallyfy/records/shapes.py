@@ -36,6 +36,11 @@ def is_list_in_disguise(value: object) -> bool:
     return isinstance(value, dict) and bool(value) and all(key.isascii() and key.isdecimal() for key in value)
 
 
+def bare(text: str) -> str:
+    """Return the letters and digits of a text without their case, so that all ways to spell it are equal."""
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
 def as_list(value: object) -> list[Any] | None:
     """Return the list that a value is, or None if it is none: null, `{}` and `[]` are empty lists.
 
@@ -45,4 +50,5 @@ def as_list(value: object) -> list[Any] | None:
         return value
     if value is None or value == {}:
         return []
+    # LIVE: PHP writes a list with gaps as an object; goes if the API is seen to number lists anew.
     return list(value.values()) if isinstance(value, dict) and is_list_in_disguise(value) else None

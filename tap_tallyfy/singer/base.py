@@ -34,6 +34,11 @@ EXPECTED: Final = (SingerSDKError, OSError)
 _NO_FILTERS: Final = frozenset({"archived", "sort", "without_pagination"})
 
 
+def refusal(*sentences: str) -> ConfigValidationError:
+    """Return the error that says each of these sentences, on settings, a catalog or a state, to the user."""
+    return ConfigValidationError(" ".join(sentences), errors=list(sentences))
+
+
 class StreamsOfList(ABC):
     """A list of the API, and the streams that are made from it."""
 
@@ -175,7 +180,7 @@ class TallyfyStream(Stream):
             error = f"lacks {', '.join(absent)}"
         if error:
             error = f"The catalog's entry of '{self.name}' {error}; run the tap with --discover to make a new catalog."
-            raise ConfigValidationError(error, errors=[error])
+            raise refusal(error)
 
     def columns(self) -> Columns:
         """Return the columns that the catalog selects."""

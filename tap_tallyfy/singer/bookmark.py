@@ -50,6 +50,11 @@ class Bookmark:
     marks: dict[str, Any] = field(default_factory=dict)  #: The notes of `changed`; void with any other value.
     void: str = ""  #: Why the value must not be used, or `""`.
 
+    def tallies(self, org_id: str) -> dict[str, Any]:
+        """Return the tally of each list of an organization."""
+        known = self.rows.get(org_id)
+        return known if isinstance(known, dict) else {}
+
     @classmethod
     def load(cls, state: dict[str, Any], replication_key: str | None, made_for: MadeFor, clock: Clock) -> Bookmark:
         """Read a stream's part of the state, taking nothing in it for granted.

@@ -103,8 +103,7 @@ class ListReading:
             UnreadListError: If it cannot be shown that nothing was missed.
         """
         stream, seen = self.stream, self._seen
-        known = self._bookmark.rows.get(stream.config["org_id"])
-        counts: Mapping[str, object] = known if isinstance(known, dict) else {}
+        counts = self._bookmark.tallies(stream.config["org_id"])
         for listing in self._listings(floor):
             orders = {
                 order: SortEvidence(proven=order.sort == self._bookmark.sort, of_creation=stream.append_only)

@@ -224,8 +224,7 @@ class _Share:
         self.floor = _floor(stream, self.bookmark)  #: The second before which all changes are known, or `BOTTOM`.
         self.columns = stream.columns()  #: Fits a row to its SCHEMA.
         self.aside = _Spool(as_floats=self.columns.as_floats)  #: Rows that wait for the stream's turn.
-        known = self.bookmark.rows.get(stream.config["org_id"])
-        self.tally = Tally(known.get(_ROWS) if isinstance(known, dict) else None)  #: Counts them.
+        self.tally = Tally(self.bookmark.tallies(stream.config["org_id"]).get(_ROWS))  #: Counts them.
         self.keyless = 0  #: Rows that have no key, and are left out.
         #: Whether a reading that comes to its end will have shown every row.
         self.will_be_complete = deletions.covers_every_row(stream, self.floor)

@@ -101,7 +101,7 @@ class ListEndpoint:
         per_page: How many records a page has if nothing else is asked for.
         shape: Makes the record as it is sent from the record as it is held.
         unpaged: Whether a query asks for everything at once.
-        inline: What `with` can ask for that is never wrapped.
+        inline: What `with` can ask for that is a text or a number, so never wrapped.
         lacks: The fields that its records are sent without.
         fixed_size: The size of every page, 0 for what is asked for.
     """
@@ -146,9 +146,10 @@ class ListEndpoint:
             else:
                 value = self.looked_up[name](record, collections, behaviour)
             value = redated(value, behaviour)
-            if value is None and behaviour.empty_object_as_list:
-                value = []
-            sent[name] = {"data": value} if behaviour.wrapped and name not in self.inline else value
+            if name not in self.inline:
+                value = [] if value is None and behaviour.empty_object_as_list else value
+                value = {"data": value} if behaviour.wrapped else value
+            sent[name] = value
         return sent
 
     def _as_processes(self, query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sandbox.templates import TEMPLATE_OF, stages
+from tap_tallyfy.records.contract import CONTRACT
 from tests.tap import TAP, Result, run_command, run_tap
 
 if TYPE_CHECKING:
@@ -36,6 +37,13 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 #: The name of a list in its path, where that is not the stream's.
 PATHS = {"activity_feed": "activity-feeds"}
+#: All related data that the API is known to have, as settings that ask for it.
+EVERYTHING = {
+    name: {"with": sorted(related)}
+    for name in FAMILIES
+    if name != "organization"
+    if (related := CONTRACT.with_words(f"/organizations/{{org_id}}/{PATHS.get(name, name)}"))
+}
 STREAMS = tuple(stream for family in FAMILIES.values() for stream in family)
 KEYS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(STREAMS, ("org_id", "id")),

@@ -8,21 +8,13 @@ import pytest
 
 from sandbox import Behaviour, Sandbox
 from sandbox.made import token
-from tap_tallyfy.records.contract import CONTRACT
-from tests.lists import FAMILIES, PATHS, STREAMS, emitted, sync
+from tests.lists import EVERYTHING, STREAMS, emitted, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tests.tap import Result
 
-#: All related data that the API is known to have.
-EVERYTHING = {
-    name: {"with": sorted(related)}
-    for name in FAMILIES
-    if name != "organization"
-    if (related := CONTRACT.with_words(f"/organizations/{{org_id}}/{PATHS.get(name, name)}"))
-}
 DEBUG = {"LOGLEVEL": "DEBUG"}
 OTHER_SHAPES = {"guest_id": "code", "guest_names": "details", "owner_users": "objects", "folders": "flat"}
 

@@ -18,6 +18,7 @@ from sandbox import Behaviour, Fault, Sandbox
 from sandbox.lists import LISTS
 from sandbox.processes import generate
 from tests.lists import (
+    EVERYTHING,
     FAMILIES,
     INCREMENTAL,
     KEYS,
@@ -188,6 +189,14 @@ def test_every_stream_equals_the_account(server: str) -> None:
 
 
 # One walk per family
+
+
+@pytest.mark.parametrize("related", [{}, EVERYTHING], ids=["as it comes", "all related data"])
+def test_an_account_as_documented_gives_no_line_that_frightens(company: Sandbox, related: Any) -> None:
+    result = sync(company, **related)
+    assert result.code == 0, result.stderr
+    frightening = ("departs from its contract", "assumed to be unsorted", "| WARNING", "| ERROR")
+    assert [line for line in result.stderr.splitlines() if any(words in line for words in frightening)] == []
 
 
 def test_a_catalog_may_leave_out_the_list_that_a_stream_is_made_from(company: Sandbox) -> None:

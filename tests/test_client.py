@@ -189,6 +189,8 @@ NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
             90.0,
         ),
         ({"Retry-After": format_datetime(NOW), "Date": format_datetime(NOW + timedelta(hours=1))}, 1.0),
+        ({"Retry-After": "Thursday, 01-Jan-26 00:01:30 GMT", "Date": format_datetime(NOW)}, 90.0),
+        ({"Retry-After": "Thu Jan  1 00:01:30 2026", "Date": format_datetime(NOW)}, 90.0),
         ({"Retry-After": format_datetime(NOW), "Date": "now"}, None),
     ],
 )

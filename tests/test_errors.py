@@ -345,11 +345,12 @@ def test_what_is_searched_for_is_not_shown_in_errors(account: Sandbox) -> None:
 
 def test_a_secret_in_the_name_of_a_field_is_not_logged(account: Sandbox) -> None:
     """The tap names fields that it does not know, and a target needs them as they are."""
-    row = {"id": "a" * 32, f"x_{account.access_token}_y": 1}
+    row = {"id": "a" * 32, f"x_{account.access_token}_y": 1, f"{'long' * 12}_{account.access_token}": 2}
     account.faults = [Fault("body", json.dumps({"data": [row]}).encode())] * 20
     result = run_tap(account, env=DEBUG, runs={"archived": "exclude"})
     assert result.code == 0, result.stderr
     assert "'x_***_y'" in result.stderr
+    assert "long_***" in result.stderr
     assert account.access_token not in result.stderr
 
 

@@ -194,6 +194,15 @@ def test_a_packed_body_that_is_broken_is_cut_off(body: bytes) -> None:
         get(Transport(server.url, timeout=120), server.url)
 
 
+def test_a_header_that_is_none_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nno header\r\n\r\n{}")
+
+    with served(answer) as server:
+        assert get(Transport(server.url, timeout=120), f"{server.url}/?q=asked").body == b"{}"
+    assert caplog.records == []
+
+
 def test_an_empty_body_is_empty_however_it_is_packed() -> None:
     with served(lambda exchange: exchange.reply(200, b"", {"Content-Encoding": "gzip"})) as server:
         assert get(Transport(server.url, timeout=120), server.url).body == b""

@@ -41,12 +41,16 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if _SECONDS.fullmatch(value):
         return max(float(value), 1.0)
     try:
-        until = parsedate_to_datetime(value)
         # Measured on the server's clock where it tells it: this machine's may be wrong.
-        now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(timezone.utc)
-        return max((until - now).total_seconds(), 1.0)
+        now = _moment(headers["Date"]) if "Date" in headers else datetime.now(timezone.utc)
+        return max((_moment(value) - now).total_seconds(), 1.0)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
+
+
+def _moment(http_date: str) -> datetime:
+    moment = parsedate_to_datetime(http_date)
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)  # the oldest of its three forms has no zone
 
 
 def spoken(seconds: float) -> str:

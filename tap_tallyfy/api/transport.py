@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import os
 import socket
 import ssl
@@ -28,6 +29,9 @@ from tap_tallyfy.api.response import Response
 
 #: Bytes that a body may have once it is unpacked.
 MAX_BODY: Final = 256 * 2**20
+
+# Of a header that it cannot read it would show the text, with the address and a traceback.
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
 _CHUNK: Final = 2**16
 _PACKED: Final = frozenset({"gzip", "x-gzip"})

@@ -12,6 +12,7 @@ import msgspec
 from tap_tallyfy.api.endpoint import Endpoint
 from tap_tallyfy.api.errors import FilterRefusedError
 from tap_tallyfy.api.listing import Listing, ListSource
+from tap_tallyfy.api.secrets import hidden
 from tap_tallyfy.dates import to_second, to_text
 from tap_tallyfy.reading.evidence import SortEvidence
 from tap_tallyfy.reading.page import Page, Source, UnreadableError, Window
@@ -305,6 +306,7 @@ class ListReading:
 
 def listed(names: Iterable[str]) -> str:
     """Return some names for a line of the log, however many and long they are."""
-    shortened = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…" for name in sorted(names)]
+    whole = sorted(map(hidden, names))  # part of a secret could not be told
+    shortened = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…" for name in whole]
     more = len(shortened) - _MOST_NAMES
     return ", ".join(shortened[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

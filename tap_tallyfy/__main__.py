@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
+from tap_tallyfy.settings import log_level_errors
 from tap_tallyfy.tap import TapTallyfy
 
 
 def main() -> None:
-    """Run the tap; a log level that there is not is a wrong setting, which the SDK would fail on with a traceback."""
-    refused = []
-    for name in ("TAP_TALLYFY_LOGLEVEL", "LOGLEVEL"):
-        level = os.environ.get(name, "").strip()
-        if level and not isinstance(logging.getLevelName(level.upper()), int):
-            refused = [f"'{name}' is '{level}', which is no level; set it to DEBUG, INFO, WARNING or ERROR."]
-        if not level or refused:
-            os.environ.pop(name, None)
+    """Run the tap."""
+    refused = log_level_errors(os.environ)  # before `cli` is looked up: that sets up the log
     TapTallyfy.cli(refused=refused)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from decimal import Decimal
-from logging import Logger
 from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import urlsplit
@@ -111,7 +111,7 @@ def _lists(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def read_environment(
-    schema: Mapping[str, Any], environment: MutableMapping[str, str], logger: Logger
+    schema: Mapping[str, Any], environment: MutableMapping[str, str], logger: logging.Logger
 ) -> dict[str, Any]:
     """Return the settings in `TAP_TALLYFY_*` variables; a blank variable is not set.
 
@@ -125,7 +125,7 @@ def read_environment(
     variables = {name: text for name, text in environment.items() if name.startswith(_PREFIX) and text.strip()}
     settings = {f"{_PREFIX}{name}".upper(): name for name in schema["properties"]}
     found: dict[str, Any] = {}
-    errors = list(_misplaced(schema, variables))
+    errors = [*log_level_errors(environment), *_misplaced(schema, variables)]
     for variable, name in settings.items():
         described = schema["properties"][name]
         try:
@@ -144,19 +144,33 @@ def read_environment(
     return found
 
 
-def _read_dotenv(environment: MutableMapping[str, str], logger: Logger) -> None:
+def _read_dotenv(environment: MutableMapping[str, str], logger: logging.Logger) -> None:
     """Add the variables of the `.env` file beside or above the tap, which wins as it does in the SDK."""
     path = find_dotenv()
     if not path:
         return
     try:
         found = {name: text for name, text in dotenv_values(path).items() if text}
-    except UnicodeDecodeError:
-        raise refusal(f"The file '{path}' is not UTF-8 text; save it as UTF-8.") from None
-    changed = (name for name, text in found.items() if environment.get(name, text) != text)
-    if replaced := sorted(name for name in changed if name.startswith(_PREFIX)):
+        changed = (name for name, text in found.items() if environment.get(name, "").strip() not in {"", text})
+        replaced = sorted(name for name in changed if name.startswith(_PREFIX))
+        environment.update(found)
+    except ValueError:  # such as `UnicodeDecodeError`; no variable can hold a zero byte
+        raise refusal(f"The file '{path}' is not UTF-8 text with a variable in each line; correct it.") from None
+    if replaced:
         logger.warning("'%s' replaces %s of the environment; set each in one place.", path, ", ".join(replaced))
-    environment.update(found)
+
+
+def log_level_errors(environment: MutableMapping[str, str]) -> list[str]:
+    """Return an error for each log level that there is not, and take it out: the SDK would fail with a traceback."""
+    errors = []
+    for name in (f"{_PREFIX}LOGLEVEL", "LOGLEVEL"):
+        level = environment.get(name, "").strip()
+        if level and isinstance(logging.getLevelName(level.upper()), int):
+            continue
+        environment.pop(name, None)
+        if level:
+            errors.append(f"'{name}' is '{level}', which is no level; set it to DEBUG, INFO, WARNING or ERROR.")
+    return errors
 
 
 def _misplaced(schema: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[str]:
@@ -216,8 +230,7 @@ def json_file(option: str, name: str) -> Iterator[None]:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise refusal(f"The file given with {option}, '{name}', holds no JSON object: {reason}") from error
     except OSError as error:
-        reason = error.strerror or "it is not there"
-        raise refusal(f"The file given with {option}, '{name}', cannot be read: {reason}.") from error
+        raise refusal(f"The file given with {option}, '{name}', cannot be read: {error.strerror}.") from error
 
 
 def json_content(option: str, file: IO[str] | None) -> dict[str, Any] | None:
@@ -225,7 +238,7 @@ def json_content(option: str, file: IO[str] | None) -> dict[str, Any] | None:
     if file is None:
         return None
     with json_file(option, file.name):
-        content: dict[str, Any] = json.loads(file.read())
+        content: dict[str, Any] = json.loads(file.read().removeprefix("\ufeff"))  # Windows begins a text with it
         if not isinstance(content, dict):
             raise TypeError("there is other JSON in it")
     return content

@@ -186,10 +186,11 @@ class TapTallyfy(Tap):
     def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
         merged = super().cb_config(ctx, param, ())
         for name in value:
-            with settings.json_file("--config", name):
-                one = super().cb_config(ctx, param, (name,))
-                merged.config.update(one.config)
-            merged.parse_env |= one.parse_env
+            if name == "ENV":
+                merged.parse_env = True
+            else:
+                with settings.json_file("--config", name), Path(name).open(encoding="utf-8") as file:
+                    merged.config.update(settings.json_content("--config", file) or {})
         return merged
 
     @classmethod

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "tap_tallyfy"
 #: What each part may import; parts are the folders, and the modules beside them.
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
-    "__main__": {"command", "tap"},
+    "__main__": {"settings", "tap"},
     "tap": {"command", "settings", "streams", "singer", "api", "records", "reading", "dates"},
     "command": {"singer", "api", "reading"},
     "settings": {"singer", "api", "records", "dates"},

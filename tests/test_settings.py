@@ -138,6 +138,8 @@ NO_JSON = {
     "utf-16": b"\xff\xfe{}",
     "empty": b"",
     "a list": b"[1]",
+    "an empty list": b"[]",
+    "null": b"null",
     "a text": b'"state"',
     "too deep": b"[" * 200_000,
 }
@@ -151,7 +153,9 @@ def test_a_file_that_holds_no_json_object_is_named(
     right, wrong = tmp_path / "right.json", tmp_path / "wrong.json"
     right.write_text(json.dumps(settings_for(company)), encoding="utf-8")
     wrong.write_bytes(content)
-    expect_refusal(run_command("--config", str(right), option, str(wrong), sandbox=company), option, str(wrong))
+    result = run_command("--config", str(right), option, str(wrong), sandbox=company)
+    expect_refusal(result, option, str(wrong))
+    assert "object is not" not in result.stderr
 
 
 @pytest.mark.parametrize("content", [{"streams": [1]}, {"streams": [{"stream": "runs"}]}, {"runs": {}}], ids=str)
@@ -167,11 +171,11 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_settings_of_several_files_add_up_and_a_pipe_is_a_file(company: Sandbox, tmp_path: Path) -> None:
     account, sizes = tmp_path / "account.json", tmp_path / "sizes.json"
     account.write_text(json.dumps(settings_for(company, page_size=20)), encoding="utf-8")
-    sizes.write_text('{"page_size": 50}', encoding="utf-8")
+    sizes.write_text('{"page_size": 50}', encoding="utf-8-sig")
     state = tmp_path / "state"
     os.mkfifo(state)
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(state.write_text, '{"bookmarks": {}}', encoding="utf-8")
+        pool.submit(state.write_text, '{"bookmarks": {}}', encoding="utf-8-sig")
         files = ("--config", str(account), "--config", str(sizes), "--state", str(state))
         result = run_command(*files, sandbox=company, command=RUNS)
     assert result.code == 0, result.stderr
@@ -223,9 +227,9 @@ def test_filters_come_from_the_environment(company: Sandbox, text: str, paramete
     assert {request.query.get(parameter) for request in result.lists} == {value}
 
 
-def with_env_file(folder: Path, lines: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+def with_env_file(folder: Path, content: bytes, **variables: str) -> subprocess.CompletedProcess[str]:
     """Sync with a `.env` file, which the tap looks for in the working folder only if the program is no file."""
-    (folder / ".env").write_text("\n".join(lines), encoding="utf-8")
+    (folder / ".env").write_bytes(content)
     program = "from tests.runs import TapTallyfy, RunsStream as R; TapTallyfy.stream_types = R,; TapTallyfy.cli()"
     command = [sys.executable, "-c", program, "--config", "ENV"]
     return subprocess.run(
@@ -233,13 +237,17 @@ def with_env_file(folder: Path, lines: list[str], **variables: str) -> subproces
     )
 
 
-def lines_for(sandbox: Sandbox, **settings: Any) -> list[str]:
-    return [f"TAP_TALLYFY_{name.upper()}='{value}'" for name, value in settings_for(sandbox, **settings).items()]
+def variables_for(sandbox: Sandbox, **settings: Any) -> dict[str, str]:
+    return {f"TAP_TALLYFY_{name.upper()}": value for name, value in settings_for(sandbox, **settings).items()}
+
+
+def env_file_for(sandbox: Sandbox, **settings: Any) -> bytes:
+    return "\n".join(f"{name}='{value}'" for name, value in variables_for(sandbox, **settings).items()).encode()
 
 
 def test_settings_come_from_an_env_file(company: Sandbox, tmp_path: Path) -> None:
     before = len(company.requests)
-    done = with_env_file(tmp_path, lines_for(company, runs='{"status": "active"}'))
+    done = with_env_file(tmp_path, env_file_for(company, runs='{"status": "active"}'))
     assert done.returncode == 0, done.stderr
     assert {request.query.get("status") for request in company.requests[before:]} == {"active"}
     assert "replaces" not in done.stderr
@@ -247,8 +255,8 @@ def test_settings_come_from_an_env_file(company: Sandbox, tmp_path: Path) -> Non
 
 def test_an_env_file_that_wins_over_the_environment_is_named(company: Sandbox, tmp_path: Path) -> None:
     before = len(company.requests)
-    exported = {"TAP_TALLYFY_ORG_ID": "another", "TAP_TALLYFY_PAGE_SIZE": "50"}
-    done = with_env_file(tmp_path, [*lines_for(company), "TAP_TALLYFY_PAGE_SIZE="], **exported)
+    exported = {"TAP_TALLYFY_ORG_ID": "another", "TAP_TALLYFY_PAGE_SIZE": "50", "TAP_TALLYFY_ACCESS_TOKEN": " "}
+    done = with_env_file(tmp_path, env_file_for(company) + b"\nTAP_TALLYFY_PAGE_SIZE=", **exported)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "replaces" in line]
     assert f"'{tmp_path / '.env'}' replaces TAP_TALLYFY_ORG_ID of the environment" in line
@@ -257,17 +265,22 @@ def test_an_env_file_that_wins_over_the_environment_is_named(company: Sandbox, t
     assert "50" in {request.query["per_page"] for request in company.requests[before:]}, "a blank one replaces nothing"
 
 
-def test_an_env_file_that_is_not_text_is_named(company: Sandbox, tmp_path: Path) -> None:
-    (tmp_path / "utf-16").mkdir()
-    (tmp_path / "utf-16/.env").write_text("A=1", encoding="utf-16")
-    with_env_file(tmp_path, lines_for(company))
-    command = [sys.executable, "-c", "from tap_tallyfy.tap import TapTallyfy; TapTallyfy.cli()", "--config", "ENV"]
-    done = subprocess.run(
-        command, cwd=tmp_path / "utf-16", env=environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode != 0
+BAD_ENV_FILES = {
+    "utf-16": ("A=1".encode("utf-16"), "UTF-8"),
+    "a zero byte": (b"A=x\0y", "a variable in each line"),
+    "no name": (b"'='=x", "a variable in each line"),
+    "a level of the log": (b"TAP_TALLYFY_LOGLEVEL=nonsense", "'nonsense', which is no level"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), BAD_ENV_FILES.values(), ids=BAD_ENV_FILES.keys())
+def test_an_env_file_that_is_none_is_a_sentence(company: Sandbox, tmp_path: Path, content: bytes, said: str) -> None:
+    done = with_env_file(tmp_path, content, **variables_for(company))
+    assert done.returncode == 78
     assert "Traceback" not in done.stderr
-    assert str(tmp_path / "utf-16/.env") in done.stderr
+    (error,) = [line for line in done.stderr.splitlines() if "| ERROR" in line]
+    assert said in error
+    assert "LOGLEVEL" in error or str(tmp_path / ".env") in error
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n"])

@@ -219,7 +219,7 @@ ROWS = b'{"id": "a", "last_updated": "2025-01-15T10:00:00Z"}, {"id": 7, "last_up
         (b"[]", set()),
         (b' \n{"data" : [ %b ] }\r\n' % ROWS, {"a", "7"}),
         (b'{"data": [{"id": "a", "name": "first", "name": "last"}]}', {"a"}),
-        (b'{"data": [{"id": "\\u00fc\\ud83d\\ude00 \\u2028\\u0000", "name": "a\\nb"}]}', {"ü😀 \u2028\0"}),
+        (b'{"data": [{"id": "\\u00fc\\ud83d\\ude00 \\u2028", "name": "a\\nb"}]}', {"ü😀 \u2028"}),
         (b'{"data": [{"id": "a", "new": %b1%b}]}' % (b"[" * 500, b"]" * 500), {"a"}),
         (b'{"data": [{"id": "a"}, {"name": "b"}, {}, {"id": null}, {"id": ""}, {"id": {}}, {"id": true}]}', {"a"}),
         (b'{"data": [{"id": "a", "name": "cut \\ud83d"}, {"id": "b", "\\u0000": 1}]}', {"a", "b"}),
@@ -254,7 +254,7 @@ def test_an_answer_without_records_is_an_error_of_one_sentence(body: bytes, word
     assert "replication_key_value" not in json.dumps(result.states)
 
 
-def test_half_a_character_and_nul_in_a_name_are_replaced() -> None:
+def test_half_a_character_and_nul_are_replaced() -> None:
     body = b'{"data": [{"id": "a", "name": "cut \\ud83d", "custom_fields": {"x\\u0000": "\\ude00"}, "n\\u0000": 1}]}'
     (record,) = sync_body(body).records
     assert record["name"] == "cut \ufffd"

@@ -12,7 +12,8 @@ import msgspec
 
 #: More digits than this Python does not turn into a number.
 _MOST_DIGITS: Final = 4_000
-_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+#: Half a surrogate pair is no character, and PostgreSQL stores no NUL.
+_BROKEN: Final = re.compile("[\0\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
 
 
@@ -21,14 +22,14 @@ class Body(NamedTuple):
 
     #: Any JSON: numbers with a point are decimals, and those that no number can hold are texts of their digits.
     value: Any
-    repaired: bool  #: Whether U+FFFD stands for something that was no character, or for NUL in a key.
+    repaired: bool  #: Whether U+FFFD stands for something that was no character, or for NUL.
 
 
 def loads(body: bytes) -> Body:
     """Return the JSON of a response.
 
-    A lone half of a surrogate pair (half an emoji, in a text that was cut) and bytes that are no UTF-8 become U+FFFD,
-    and so does NUL in a key, which PostgreSQL takes for no name.
+    A lone half of a surrogate pair (half an emoji, in a text that was cut), bytes that are no UTF-8 and NUL become
+    U+FFFD.
 
     Raises:
         ValueError: If it is not JSON, or nested more deeply than PHP nests.
@@ -77,7 +78,7 @@ def _loads_slowly(body: bytes) -> Body:
 def _repaired(value: Any) -> tuple[Any, bool]:  # noqa: ANN401 - any JSON
     """Return a value without broken characters, and whether there were any."""
     if isinstance(value, str):
-        text, count = _LONE_SURROGATE.subn(_REPLACEMENT, value)
+        text, count = _BROKEN.subn(_REPLACEMENT, value)
         return text, count > 0
     any_repaired = False
     if isinstance(value, list):
@@ -91,7 +92,7 @@ def _repaired(value: Any) -> tuple[Any, bool]:  # noqa: ANN401 - any JSON
         return value, False
     parts: dict[str, Any] = {}
     for name, part in value.items():
-        key = _LONE_SURROGATE.sub(_REPLACEMENT, name.replace("\0", _REPLACEMENT))
+        key = _BROKEN.sub(_REPLACEMENT, name)
         any_repaired |= key != name
         while key in parts:  # two broken names may be repaired to the same
             key += _REPLACEMENT

@@ -388,14 +388,24 @@ USERS = "/organizations/{org_id}/users"
     ("sent", "name", "expected"),
     [
         ({"updated_at": "2025-01-15T10:00:00Z"}, "last_updated", "2025-01-15T10:00:00.000Z"),
+        (
+            {"updated_at": "2025-01-16", "last_updated": "2025-01-16T00:00:00Z"},
+            "last_updated",
+            "2025-01-16T00:00:00.000Z",
+        ),
         ({"updated_at": "2025-01-15", "last_updated": None}, "last_updated", "2025-01-15T00:00:00.000Z"),
-        ({"updated_at": "2025-01-15", "last_updated": "2025-01-16"}, "last_updated", "2025-01-16T00:00:00.000Z"),
         ({"active": "1"}, "is_active", True),
         ({"UTC_offset": "+01:00"}, "utc_offset", "+01:00"),
     ],
 )
 def test_a_second_name_is_settled(sent: Any, name: str, expected: Any) -> None:
     assert parse(USERS, **sent)[0] == {"id": None, EXTRA: {"id": "a"}, name: expected}
+
+
+def test_another_value_under_a_second_name_is_kept() -> None:
+    record = parse(USERS, updated_at="2025-01-15", last_updated="2025-01-16", active="0", is_active=True)[0]
+    assert (record["last_updated"], record["is_active"]) == ("2025-01-16T00:00:00.000Z", True)
+    assert record[EXTRA] == {"id": "a", "updated_at": "2025-01-15", "active": "0"}
 
 
 def test_of_an_organization_only_what_is_described_is_kept() -> None:

@@ -75,17 +75,19 @@ class RecordParser:
                     record[name], extra[name] = None, value
                     self.misfits[name] = json_type(value)
         if self._second_names:
-            self._settle_names(record)
+            self._settle_names(record, extra, row)
         if self._keeps_extra:
             record[EXTRA] = extra or None
         return record
 
-    def _settle_names(self, record: Record) -> None:
-        """Move values that came under a second name to their column."""
+    def _settle_names(self, record: Record, extra: Record, row: Record) -> None:
+        """Move values that came under a second name to their column, or to `extra` where another value is there."""
         for second, name in self._second_names.items():
             value = record.pop(second, None)
             if value is not None and record.get(name) is None:
                 record[name] = value
+            elif value not in (None, record.get(name)):
+                extra[second] = row[second]
 
 
 def _unwrapped(convert: Callable[[Any], Any], value: object) -> object:

@@ -118,7 +118,7 @@ class TapTallyfy(Tap):
         PluginBase.setup_mapper(self)
         for name, entry in self.catalog.items():
             entry.stream = name  # some call it otherwise, and the SDK would look for its maps by that name
-            if name in self.streams and not entry.key_properties:
+            if name in self.streams:
                 entry.key_properties = list(self.streams[name].primary_keys)
             # A map need not fit the columns of a stream that is off.
             is_on = name in self.streams and self.streams[name].selected

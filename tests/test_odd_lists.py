@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from sandbox import Fault, Sandbox
 from sandbox.store import Record
@@ -223,16 +224,72 @@ def test_what_is_deselected_goes_nowhere(sandbox: Sandbox, name: str) -> None:
     assert "5ecretive" not in "\n".join(result.lines)
 
 
-@pytest.mark.parametrize("keys", [["name"], ["id"], ["org_id"], ["id", "name", "org_id"]], ids=str)
-def test_a_catalog_with_another_key_is_refused_in_a_sentence(sandbox: Sandbox, keys: list[str]) -> None:
+def test_a_second_name_of_a_deselected_column_goes_nowhere_either(sandbox: Sandbox) -> None:
+    for group in sandbox.collections["groups"].records.values():
+        group.sent["updated_at"] = {"5ecretive": 1}
+    result = sync(sandbox, catalog=deselect(catalog(["groups"]), "groups", "last_updated"))
+    assert records_of(result, "groups")
+    assert "5ecretive" not in "\n".join(result.lines)
+
+
+@pytest.mark.parametrize("shape", [lambda part: part, lambda part: [part]], ids=["object", "list"])
+def test_a_deselected_part_of_a_column_goes_nowhere(sandbox: Sandbox, shape: Callable[[Row], Any]) -> None:
+    for run in sandbox.collections["runs"].records.values():
+        run.sent["progress"] = shape({"complete": "no number", "total": "5ecretive"})
+    result = sync(sandbox, catalog=deselect(catalog(["runs"]), "runs", "total"))
+    assert "no number" in json.dumps(records_of(result, "runs")[0]["_extra"])
+    assert "5ecretive" not in "\n".join(result.lines)
+
+
+def test_the_types_of_an_older_catalog_give_way_to_those_of_records(sandbox: Sandbox) -> None:
+    known = catalog(["groups"])
+    (entry,) = [each for each in known["streams"] if each["tap_stream_id"] == "groups"]
+    wider = {"type": ["string", "null"], "maxLength": 9_000}
+    entry["schema"]["properties"] |= {
+        "members": {"type": ["array", "null"], "items": {"type": "string"}},
+        "logo": {"type": ["string", "null"], "format": "date-time"},
+        "name": {"type": "string"},
+        "description": wider,
+        "gone": {"type": "string"},
+    }
+    result = sync(sandbox, catalog=known)
+    (schema,) = [message["schema"] for message in result.schemas]
+    validator = Draft202012Validator(schema)
+    assert [error.message for record in records_of(result, "groups") for error in validator.iter_errors(record)] == []
+    assert schema["properties"]["members"]["items"] == {"type": "integer"}
+    assert "format" not in schema["properties"]["logo"]
+    assert schema["properties"]["description"] == wider
+    (warning,) = [warning for warning in warnings(result) if "types of 'groups'" in warning]
+    assert warning.endswith("'logo', 'members', 'name'.")
+
+
+@pytest.mark.parametrize("place", ["key_properties", "table-key-properties"])
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        (["name"], "name"),
+        (["id"], "id"),
+        (["id", "name", "org_id"], "id, name, org_id"),
+        ("id", "id"),
+        (["id", "org_id", None], "id, org_id, None"),
+        ({"id": 1}, "{'id': 1}"),
+        (5, "5"),
+    ],
+    ids=str,
+)
+def test_a_catalog_with_another_key_is_refused_in_a_sentence(
+    sandbox: Sandbox, keys: Any, named: str, place: str
+) -> None:
     known = catalog(["runs"])
     for entry in known["streams"]:
         if entry["tap_stream_id"] == "runs":
-            entry["key_properties"] = keys
+            about = next(each["metadata"] for each in entry["metadata"] if not each["breadcrumb"])
+            (entry if place == "key_properties" else about)[place] = keys
     result = sync(sandbox, catalog=known)
     assert result.code == 78
     (sentence,) = result.errors
     assert "'runs'" in sentence
+    assert f"its key is {named}, but" in sentence
     assert "--discover" in sentence
     assert result.lines == []
     assert "Traceback" not in result.stderr
@@ -242,10 +299,11 @@ def test_a_catalog_with_another_key_is_refused_in_a_sentence(sandbox: Sandbox, k
     ("change", "said"),
     [
         (lambda entry: entry.update(replication_key="created_at"), "its replication key is created_at"),
+        (lambda entry: entry.update(replication_key=["last_updated"]), "its replication key is ['last_updated']"),
         (lambda entry: entry["schema"]["properties"].pop("id"), "lacks id"),
         (lambda entry: entry["schema"]["properties"].pop("last_updated"), "lacks last_updated"),
     ],
-    ids=["another replication key", "no key", "no replication key"],
+    ids=["another replication key", "a list of them", "no key", "no replication key"],
 )
 def test_a_catalog_that_does_not_fit_is_refused_in_a_sentence(
     sandbox: Sandbox, change: Callable[[Row], object], said: str
@@ -259,17 +317,17 @@ def test_a_catalog_that_does_not_fit_is_refused_in_a_sentence(
     assert "--discover" in sentence
 
 
-@pytest.mark.parametrize("keys", [None, [], "absent", ["id", "org_id"]], ids=str)
+@pytest.mark.parametrize("keys", [None, [], "", "absent", ["id", "org_id"], ["id", "org_id", "id"]], ids=str)
 def test_a_catalog_without_a_key_has_the_streams_own(sandbox: Sandbox, keys: Any) -> None:
     known = catalog(["runs"])
     for entry in known["streams"]:
         if keys == "absent":
             del entry["key_properties"]
-        elif entry["tap_stream_id"] == "runs" or keys != ["id", "org_id"]:
+        elif entry["tap_stream_id"] == "runs" or not keys:
             entry["key_properties"] = keys
     result = sync(sandbox, catalog=known)
     assert result.code == 0, result.stderr
-    assert {*result.schemas[0]["key_properties"]} == {"org_id", "id"}
+    assert result.schemas[0]["key_properties"] == ["org_id", "id"]
     assert len(result.records) == len(sandbox.runs)
 
 

@@ -14,17 +14,17 @@ from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.helpers.types import Context
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform, StreamMap
-from singer_sdk.singerlib import Catalog
-from singer_sdk.singerlib.catalog import MetadataMapping
+from singer_sdk.singerlib import Catalog, Schema
+from singer_sdk.singerlib.catalog import MetadataMapping, StreamMetadata
 from typing_extensions import override
 
 from tap_tallyfy.dates import date_time, second
-from tap_tallyfy.records.contract import ORG_ID, table_schema
+from tap_tallyfy.records.contract import CONTRACT, ORG_ID, table_schema
 from tap_tallyfy.records.nested import Misfit
 from tap_tallyfy.records.shapes import Record
 from tap_tallyfy.singer import bookmark
 from tap_tallyfy.singer.bookmark import Bookmark, MadeFor, fingerprint
-from tap_tallyfy.singer.columns import Columns
+from tap_tallyfy.singer.columns import Columns, typed
 from tap_tallyfy.singer.maps import explained
 from tap_tallyfy.singer.session import Session
 
@@ -32,6 +32,8 @@ from tap_tallyfy.singer.session import Session
 EXPECTED: Final = (SingerSDKError, OSError)
 #: Settings under a list's name that do not change which records match.
 _NO_FILTERS: Final = frozenset({"archived", "sort", "without_pagination"})
+#: The length of a column's breadcrumb in a catalog; parts of it have longer ones.
+_TOP: Final = 2
 
 
 def refusal(*sentences: str) -> ConfigValidationError:
@@ -165,16 +167,22 @@ class TallyfyStream(Stream):
 
     @override
     def apply_catalog(self, catalog: Catalog) -> None:
-        super().apply_catalog(catalog)
-        if self.name not in catalog:
+        entry = catalog.get(self.name)
+        if entry is None:
+            super().apply_catalog(catalog)
             return
-        keys, self.primary_keys = self.primary_keys, self.own_keys
+        entry.schema = Schema.from_dict(self._with_own_types(entry.schema.to_dict()))
+        super().apply_catalog(catalog)
+        about = entry.metadata.get(())
+        told = (entry.key_properties, about.table_key_properties if isinstance(about, StreamMetadata) else None)
+        keys = next((keys for keys in map(_names, filter(None, told)) if set(keys) != set(self.own_keys)), None)
+        self.primary_keys = self.own_keys
         replication_key, self.replication_key = self.replication_key, type(self).replication_key
         needed = [*self.own_keys, *([self.replication_key] if self.replication_key and self.has_bookmark else [])]
         error = ""
-        if keys and set(keys) != set(self.own_keys):
+        if keys:
             error = f"says that its key is {', '.join(keys)}, but records are told apart by {', '.join(self.own_keys)}"
-        elif replication_key not in {None, self.replication_key}:
+        elif replication_key and replication_key != self.replication_key:
             error = f"says that its replication key is {replication_key}, but it is {self.replication_key}"
         elif absent := [name for name in needed if name not in self.effective_schema.get("properties", {})]:
             error = f"lacks {', '.join(absent)}"
@@ -182,13 +190,32 @@ class TallyfyStream(Stream):
             error = f"The catalog's entry of '{self.name}' {error}; run the tap with --discover to make a new catalog."
             raise refusal(error)
 
+    def _with_own_types(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the schema of a catalog, in which every column has a type that takes the values of records."""
+        theirs, own = schema.get("properties", {}), self.schema["properties"]
+        properties = {name: typed(column, own.get(name)) for name, column in theirs.items()}
+        if changed := [f"'{name}'" for name in properties.keys() & own if properties[name] != theirs[name]]:
+            self.logger.warning(
+                "The catalog's types of '%s' do not take the values of these columns, which keep the tap's own: %s.",
+                self.name,
+                ", ".join(sorted(changed)),
+            )
+        return {**schema, "properties": properties}
+
     def columns(self) -> Columns:
         """Return the columns that the catalog selects."""
         properties = self.effective_schema["properties"]
         selected = [name for name in properties if self.mask["properties", name]]
+        deselected = set(properties).difference(selected) | (self.shared.internal_related - set(properties))
+        second_names = CONTRACT.second_names(self.contract_key)
+        parts: dict[str, set[str]] = {}
+        for breadcrumb, is_selected in self.mask.items():
+            if not is_selected and len(breadcrumb) > _TOP:
+                parts.setdefault(breadcrumb[1], set()).add(breadcrumb[-1])
         return Columns(
             selected,
-            deselected=set(properties).difference(selected) | (self.shared.internal_related - set(properties)),
+            deselected=deselected | {second for second, name in second_names.items() if name in deselected},
+            deselected_parts=parts,
             org_id=self.config["org_id"] if ORG_ID in properties else None,
             flattened={
                 name: properties[name]
@@ -270,6 +297,11 @@ class TallyfyStream(Stream):
     def emit_activate_version_messages(self) -> bool:
         """Return False: the SDK sends the message before anything has been read; see `deletions`."""
         return False
+
+
+def _names(keys: object) -> list[str]:
+    """Return the names of key columns, which a catalog may give in any JSON."""
+    return [str(key) for key in (keys if isinstance(keys, (list, tuple)) else [keys])]
 
 
 def _ids_as_text(value: object) -> object:

@@ -169,8 +169,13 @@ class Server:
         if kind == "create" or not self.rows:
             self.create()
         elif kind == "bulk":
-            for _ in range(self.random.randint(2, 5)):
+            for _ in range(self.random.randint(2, 9)):
                 self.create()
+        elif kind == "purge":
+            newest = sorted(self.rows, key=lambda identity: str(self.rows[identity]["created_at"]), reverse=True)
+            for identity in newest[: self.random.randint(4, 6)]:
+                self.note(identity)
+                del self.rows[identity]
         elif kind == "delete":
             identity = self.random.choice(sorted(self.rows))
             self.note(identity)

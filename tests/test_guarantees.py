@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -294,13 +295,22 @@ class BlankPages(Walk):
 class UntrustedTotals(MeteredSource):
     @override
     def _metered(self, page: Page) -> Page:
-        return super()._metered(replace(page, trusts_totals=False))
+        return super()._metered(replace(page, trusts_totals=False, pagination=Pagination()))
 
 
 class IgnoresTotals(Walk):
     """A2: takes a list for read although the API counts more."""
 
     source_type = UntrustedTotals
+
+
+class TiesBeginWhereTheyWere(Walk):
+    """A4: takes a tie to begin on the page that showed it before."""
+
+    @override
+    def _through_a_tie(self, *args: Any) -> Generator[dict[str, Any], None, None]:
+        with patch.object(repeated, "_begins_above", lambda *_: True):
+            yield from super()._through_a_tie(*args)
 
 
 class SortedInAnyCase(SortEvidence):
@@ -390,18 +400,24 @@ NO_LOOKBACK = {"lookback_seconds": 0}
         pytest.param(
             AllRunsStream,
             with_paginator(JoinsAtAnEqualKey),
-            {**ORDERLY, "ties": "shuffled", "page_size": 10, "concurrency": 4, "rows": 100, "kinds": ("delete",)},
+            {**ORDERLY, "ties": "shuffled", "page_size": 10, "concurrency": 1, "rows": 60, "kinds": ("delete",)},
             {},
             id="R1-join",
         ),
         pytest.param(
             AllRunsStream,
             with_paginator(MeetsAtAnEqualKey),
-            {**ORDERLY, "page_size": 10, "concurrency": 4, "rows": 100},
+            {**ORDERLY, "page_size": 10, "concurrency": 4, "rows": 60},
             NO_LOOKBACK,
             id="R3-meet",
         ),
-        pytest.param(AllRunsStream, with_paginator(BelievesTheTotal), {**ORDERLY, "total_lags": True}, {}, id="R4-end"),
+        pytest.param(
+            AllRunsStream,
+            with_paginator(BelievesTheTotal),
+            {**ORDERLY, "page_size": 7, "rows": 40, "total_lags": True},
+            {},
+            id="R4-end",
+        ),
         pytest.param(RunsStream, NoClock, {**ORDERLY, "sort": "created_at"}, NO_LOOKBACK, id="R7-clock"),
         pytest.param(RunsStream, Walk, {**ORDERLY, "lag": 8}, NO_LOOKBACK, id="R7-lookback"),
         pytest.param(
@@ -423,6 +439,13 @@ NO_LOOKBACK = {"lookback_seconds": 0}
         ),
         pytest.param(AllRunsStream, IgnoresTotals, {**ORDERLY, "depth": 10, "rows": 60}, {}, id="A2-total"),
         pytest.param(AllRunsStream, BlankPages, {**ORDERLY, "blank": 10, "rows": 60}, {}, id="A3-blank"),
+        pytest.param(
+            AllRunsStream,
+            TiesBeginWhereTheyWere,
+            {**ORDERLY, "rows": 40, "kinds": (*["touch"] * 4, "purge")},
+            {},
+            id="A4-tie",
+        ),
         pytest.param(
             RunsStream, ClockAlone, {**ORDERLY, "sort": "created_at", "ahead": 3600}, NO_LOOKBACK, id="A5-clock-ahead"
         ),

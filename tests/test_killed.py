@@ -23,8 +23,8 @@ import pytest
 from sandbox import Fault, Sandbox
 from tests.in_process import work_for_days
 from tests.lists import catalog, expected_tasks, written
+from tests.tap import ROOT, Result, environment, run_tap, settings_for
 from tests.tap import TAP as EVERYTHING
-from tests.tap import Result, environment, run_tap, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,6 +51,20 @@ PATIENT = (
 from tap_tallyfy.singer import writer
 from tests.runs import RunsStream, TapTallyfy
 writer._PATIENCE = 3600.0
+TapTallyfy.stream_types = (RunsStream,)
+TapTallyfy.cli()
+""",
+)
+#: The tap on a machine that has no thread left.
+THREADLESS = (
+    sys.executable,
+    "-c",
+    """
+import threading
+from tests.runs import RunsStream, TapTallyfy
+def start(_):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
 TapTallyfy.stream_types = (RunsStream,)
 TapTallyfy.cli()
 """,
@@ -361,6 +375,13 @@ def test_a_target_that_is_stopped_too_is_no_second_reason(tmp_path: Path, what: 
     assert what.name in sentence
 
 
+def test_a_process_that_is_interrupted_before_it_has_begun_ends_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "singer_sdk.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)", encoding="utf-8")
+    env = environment(PYTHONPATH=os.pathsep.join((str(tmp_path), str(ROOT))))
+    ended = subprocess.run(EVERYTHING, env=env, capture_output=True, timeout=LIMIT, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_a_process_whose_target_does_not_read(tmp_path: Path, second: signal.Signals) -> None:
     with stuck_in_a_line(tmp_path, command=PATIENT) as (process, pipe, log):
@@ -374,7 +395,7 @@ def test_a_second_signal_ends_a_process_whose_target_does_not_read(tmp_path: Pat
 
 
 def test_a_process_whose_target_does_not_read_ends_a_while_after_a_signal(tmp_path: Path) -> None:
-    with stuck_in_a_line(tmp_path) as (process, pipe, log):
+    with stuck_in_a_line(tmp_path, command=THREADLESS) as (process, pipe, log):
         process.send_signal(signal.SIGTERM)
         logged = read_until("SIGTERM", log)
         assert process.wait(LIMIT) == 143

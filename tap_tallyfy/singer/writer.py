@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import stat
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
@@ -36,7 +36,6 @@ class LineWriter(MsgSpecWriter):
         self._lines = bytearray()
         self._writing = False
         self._exit_code: int | None = None
-        self._patience: threading.Timer | None = None
         atexit.register(self._hand_on)
 
     @override
@@ -82,8 +81,8 @@ class LineWriter(MsgSpecWriter):
             ) from None
         finally:
             self._writing = False
-            if self._patience:
-                self._patience.cancel()
+            if self._exit_code is not None:
+                _set_alarm(0.0)
         if self._exit_code is not None:
             sys.exit(self._exit_code)
 
@@ -101,15 +100,13 @@ class LineWriter(MsgSpecWriter):
         if not self._writing:
             sys.exit(exit_code)
 
-        def end() -> None:
+        def end(*_: object) -> None:
             last_act()
             os._exit(exit_code)
 
         if is_second:
             end()
-        self._patience = threading.Timer(_PATIENCE, end)
-        self._patience.daemon = True
-        self._patience.start()
+        _set_alarm(_PATIENCE, end)
 
     @staticmethod
     def _position() -> int:
@@ -128,3 +125,11 @@ class LineWriter(MsgSpecWriter):
             os.ftruncate(sys.stdout.fileno(), before + lines.rfind(b"\n", 0, taken) + 1)
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - only the descriptor is used
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _set_alarm(seconds: float, act: Callable[..., None] | None = None) -> None:
+    """Act after so many seconds, or never for 0; a thread for that may not be had. Windows has no such alarm."""
+    if hasattr(signal, "SIGALRM"):
+        if act:
+            signal.signal(signal.SIGALRM, act)
+        signal.setitimer(signal.ITIMER_REAL, seconds)

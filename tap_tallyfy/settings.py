@@ -8,7 +8,6 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import urlsplit
@@ -203,7 +202,7 @@ def _read(described: Mapping[str, Any], text: str) -> Any:  # noqa: ANN401 - a s
                 raise ValueError(word)
             return word in _TRUE
         case "object":
-            value = json.loads(text, parse_float=Decimal)  # as the SDK reads a file
+            value = json.loads(text)
             if not isinstance(value, dict):
                 raise TypeError(text)
             return value

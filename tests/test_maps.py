@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,6 +74,21 @@ def test_a_map_multiplies_a_number(sandbox: Sandbox, factor: str) -> None:
     result = run_tap(sandbox, stream_maps=maps)
     assert result.code == 0, result.stderr
     right = {identity: run["progress"]["percent"] * float(factor) for identity, run in sandbox.runs.items()}
+    assert {record["id"]: pytest.approx(record["share"]) for record in result.records} == right
+
+
+@pytest.mark.parametrize("is_file", [True, False], ids=["a file", "a variable"])
+def test_a_map_multiplies_by_a_number_of_the_settings(sandbox: Sandbox, is_file: bool) -> None:
+    for number, run in enumerate(sandbox.collections["runs"].records.values()):
+        run.sent["progress"]["percent"] = number + 0.5 * (number % 2)
+    settings: dict[str, Any] = {
+        "stream_maps": {"runs": {"share": "record['progress']['percent'] * config['rate']"}},
+        "stream_map_config": {"rate": 0.01},
+    }
+    in_env = {f"TAP_TALLYFY_{name.upper()}": json.dumps(value) for name, value in settings.items()}
+    result = run_tap(sandbox, **settings) if is_file else run_tap(sandbox, args=["--config", "ENV"], env=in_env)
+    assert result.code == 0, result.stderr
+    right = {identity: run["progress"]["percent"] * 0.01 for identity, run in sandbox.runs.items()}
     assert {record["id"]: pytest.approx(record["share"]) for record in result.records} == right
 
 

@@ -68,7 +68,8 @@ def _loads_slowly(body: bytes) -> Body:
     except UnicodeDecodeError:
         text, broken = body.decode(errors="replace"), True
     try:
-        value = json.loads(text, parse_float=_decimal, parse_int=_integer, parse_constant=_refuse)
+        # Not strict: a control character in a text must not cost the list.
+        value = json.loads(text, strict=False, parse_float=_decimal, parse_int=_integer, parse_constant=_refuse)
         value, repaired = _repaired(value)
     except RecursionError:
         raise ValueError("nested too deeply") from None

@@ -90,6 +90,7 @@ def answer(sent: bytes | str) -> tuple[str | None, str | None]:
         ('[{"text":"a","selected":false},{"text":"b","selected":0}]', None),
         ('[{"text":"a","selected":"0"},{"text":"b","selected":"false"},{"text":"c","selected":"1"}]', "c"),
         ('[{"text":"a","selected":null},{"text":"b","selected":""},{"text":"c"}]', "c"),
+        ('[{"text":"a","selected":[]},{"text":"b","selected":{}},{"text":"c","selected":"False"}]', None),
         ('{"id":1,"text":"a","selected":null}', None),
         ('{"id":1,"text":"a","selected":true}', "a"),
         ('[{"value":"a","selected":true}]', "a"),

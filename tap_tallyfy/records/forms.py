@@ -17,7 +17,7 @@ _ASSIGNEES: Final[Mapping[str, Sequence[str]]] = {
     "groups": ("name", "id"),
 }
 _EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
-_NOT_CHOSEN: Final[tuple[object, ...]] = (None, False, 0, "", "0", "false")
+_NOT_CHOSEN: Final = frozenset({"0", "false"})
 
 
 def task_answers(task: Record, misfits: set[Misfit]) -> Iterator[Record]:
@@ -144,8 +144,12 @@ def _list_text(items: Sequence[object]) -> str | None:
     if all("filename" in item for item in objects):
         return _joined(_simple_text(item["filename"]) for item in objects)
     if all("text" in item or "selected" in item for item in objects):
-        return _joined(_choice(item) for item in objects if item.get("selected", True) not in _NOT_CHOSEN)
+        return _joined(_choice(item) for item in objects if _is_chosen(item.get("selected", True)))
     return None
+
+
+def _is_chosen(selected: object) -> bool:
+    return bool(selected) and str(selected).lower() not in _NOT_CHOSEN
 
 
 def _choice(choice: Record) -> str | None:

@@ -189,6 +189,8 @@ def test_a_record_has_exactly_the_columns_of_its_schema(sandbox: Sandbox, stream
 def test_what_an_older_catalog_does_not_know_goes_to_extra_or_nowhere(sandbox: Sandbox, keeps_extra: bool) -> None:
     known = without_columns(catalog(["runs"]), "runs", "whole_progress")
     known = known if keeps_extra else deselect(known, "runs", "_extra")
+    for run in sandbox.collections["runs"].records.values():
+        run.sent.update(new=1, late_tasks="many")
     result = sync(sandbox, catalog=known)
     assert result.code == 0, result.stderr
     check_columns(result)
@@ -197,8 +199,9 @@ def test_what_an_older_catalog_does_not_know_goes_to_extra_or_nowhere(sandbox: S
         assert all("whole_progress" in record["_extra"] for record in records)
     else:
         assert "whole_progress" not in json.dumps(records)
-        (warning,) = [warning for warning in warnings(result) if "'whole_progress'" in warning]
-        assert "left out" in warning
+        for name in ("whole_progress", "new", "late_tasks"):
+            (warning,) = [warning for warning in warnings(result) if f"'{name}'" in warning]
+            assert "left out" in warning
 
 
 def test_related_data_that_a_catalog_does_not_know_goes_to_extra(sandbox: Sandbox) -> None:

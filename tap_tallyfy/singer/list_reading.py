@@ -288,8 +288,8 @@ class ListReading:
         """Whether the API counts more records than it shows; only a reading of everything tells."""
         return any(each.fell_short for each in self._seen.lists)
 
-    def report(self, *, keeps_extra: bool) -> None:
-        """Log departures from the contract; `_extra` may take the values that fit no column."""
+    def report(self, *, keeps_extra: bool) -> set[str]:
+        """Log departures from the contract, and return the fields named: `_extra` may take what fits no column."""
         name, log, parser = self.stream.name, self.stream.logger, self._parser
         kept = "are kept in '_extra'" if keeps_extra else "are left out, since '_extra' is not selected"
         if self._departures:
@@ -302,6 +302,7 @@ class ListReading:
             log.warning("Values of '%s' that fit no column %s: %s.", name, kept, fields)
         if parser.repaired:
             log.warning("Texts of '%s' held broken characters; U+FFFD stands for each.", name)
+        return {*parser.unknown, *parser.misfits}
 
 
 def listed(names: Iterable[str]) -> str:

@@ -173,9 +173,9 @@ class Reading:
 
     def _report(self) -> None:
         parent = self._shares.get(self._parent)
-        self._list.report(keeps_extra=bool(parent and parent.columns.keeps_extra))
+        told = self._list.report(keeps_extra=bool(parent and parent.columns.keeps_extra))
         for share in self._shares.values():
-            share.report()
+            share.report(told if share is parent else set())
 
     def _judge(self) -> None:
         """Decide of which streams every row was there, so that all others count as deleted."""
@@ -246,8 +246,8 @@ class _Share:
                 self.tally.rows += 1
                 yield self.columns(row)
 
-    def report(self) -> None:
-        """Warn, once, of rows and fields that were left out."""
+    def report(self, told: set[str]) -> None:
+        """Warn, once, of rows and fields that were left out, but for fields that the user was told of."""
         name, log = self.stream.name, self.stream.logger
         if self.keyless:
             log.warning(
@@ -257,12 +257,12 @@ class _Share:
                 " or no ".join(f"'{key}'" for key in self._keys),
                 name,
             )
-        if self.columns.homeless:
+        if homeless := self.columns.homeless - told:
             log.warning(
                 "Fields of '%s' that the catalog does not know are left out, since '%s' is not selected: %s.",
                 name,
                 EXTRA,
-                listed(f"'{field}'" for field in self.columns.homeless),
+                listed(f"'{field}'" for field in homeless),
             )
 
 

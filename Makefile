@@ -32,8 +32,9 @@ PYTHONS := $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)"
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
 
+# Ctrl-C before the demo can handle it ends it without a traceback.
 demo: .venv/ready .venv-meltano/demo .venv-analyze/ready ## Sync a sandbox account into DuckDB and make the page of answers; needs no account
-	@$(BIN)/python -m sandbox.demo
+	@$(BIN)/python -c 'import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); from sandbox.demo import cli; cli()'
 
 report: .venv/ready .venv-meltano/plugins .venv-analyze/ready ## Sync the account that .env names, and write output/tallyfy.html
 	@TARGET_DUCKDB_FILEPATH=$(DATABASE) $(MELTANO) run tap-tallyfy target-duckdb dbt:build

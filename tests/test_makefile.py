@@ -59,3 +59,15 @@ def test_uv_trusts_what_the_system_trusts_unless_told_otherwise(
     shown = tmp_path / "show.mk"
     shown.write_text(f"include {ROOT}/Makefile\nshow:\n\t@echo $$UV_SYSTEM_CERTS\n", encoding="utf-8")
     assert make("-f", str(shown), "show", **given) == f"{there}\n"
+
+
+def test_a_demo_that_is_interrupted_before_it_has_begun_shows_no_traceback(tmp_path: Path) -> None:
+    """The demo imports a module in which Ctrl-C reaches it."""
+    (tmp_path / "textwrap.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)", encoding="utf-8")
+    there = [f"--old-file={name}/ready" for name in (".venv", ".venv-analyze")]
+    command = ["make", *there, "--old-file=.venv-meltano/demo", "demo"]
+    env = environment(PYTHONPATH=str(tmp_path))
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode != 0
+    assert "Interrupt" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

@@ -490,13 +490,11 @@ def wait_for(text: str, file: Path, process: subprocess.Popen[str]) -> None:
             raise AssertionError(f"it ended with exit code {process.wait(timeout=0.1)}")
 
 
-#: The demo with an account that never answers, so that its sync is still under way whenever it is stopped. Whatever is
-#: started in the background of a shell ignores SIGINT.
+#: The demo with an account that never answers, so that its sync is still under way whenever it is stopped.
 ENDLESS_DEMO = """
-import signal, sys, threading
+import sys, threading
 from pathlib import Path
 from sandbox import api, demo
-signal.signal(signal.SIGINT, signal.default_int_handler)
 api.Api.answer = lambda *_: threading.Event().wait()
 demo.cli(Path(sys.argv[1]), 60)
 """

@@ -53,27 +53,24 @@ class RecordParser:
     def __call__(self, row: Record) -> Record:
         """Return the record of an object as parsed by `body.loads`, from which credentials are removed in place."""
         redact(row, self._kind)
-        record: Record = {}
-        extra: Record = {}
-        right_as_is = self._right_as_is
-        for name, value in row.items():
-            types = right_as_is.get(name)
-            if types is None:
-                extra[name] = value
-                if self._keeps_extra:
-                    self.unknown.add(name)
-            elif type(value) in types:
-                record[name] = value
-            else:
-                try:
-                    record[name] = self._convert[name](value)
-                except ShortenedError as error:
-                    record[name], extra[name] = error.value, value
-                    if error.lost:
-                        self.misfits[name] = json_type(value)
-                except ConversionError:
-                    record[name], extra[name] = None, value
+        record, extra, right_as_is = row.copy(), Record(), self._right_as_is
+        # Most values are right as they come, and are copied at once.
+        for name in [name for name, value in row.items() if type(value) not in right_as_is.get(name, ())]:
+            value, convert = row[name], self._convert.get(name)
+            try:
+                if convert is None:
+                    extra[name] = record.pop(name)
+                    if self._keeps_extra:
+                        self.unknown.add(name)
+                else:
+                    record[name] = convert(value)
+            except ShortenedError as error:
+                record[name], extra[name] = error.value, value
+                if error.lost:
                     self.misfits[name] = json_type(value)
+            except ConversionError:
+                record[name], extra[name] = None, value
+                self.misfits[name] = json_type(value)
         if self._second_names:
             self._settle_names(record, extra, row)
         if self._keeps_extra:

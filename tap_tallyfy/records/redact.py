@@ -104,7 +104,7 @@ def redact(record: Record, kind: str) -> Record:
         _redact_entry(record)
     state = _redact_object(record, _GUEST if kind == _GUEST_LIST else _PLAIN)
     for name, value in record.items():
-        if type(value) in _NESTED:
+        if type(value) in _NESTED and value:
             try:
                 _redact_nested(value, _state_of(name, state))
             except RecursionError:
@@ -122,13 +122,13 @@ def _redact_nested(value: dict[str, Any] | list[Any], state: int) -> None:
         if state & _FILE:
             value[:] = [item for item in value if not _is_address(item)]
         for item in value:
-            if type(item) in _NESTED:
+            if type(item) in _NESTED and item:
                 _redact_nested(item, state)
         return
     assert type(value) is dict  # noqa: S101 - for the type checker
     state = _redact_object(value, state)
     for name, part in value.items():
-        if type(part) in _NESTED:
+        if type(part) in _NESTED and part:
             _redact_nested(part, _state_of(name, state))
 
 
@@ -152,13 +152,17 @@ def _state_of(name: str, state: int) -> int:
 def _redact_object(value: Record, state: int) -> int:
     """Remove the credentials among the fields of an object itself, and return its state."""
     traits, telltales = _traits(tuple(value))
+    if not (state or traits or telltales):
+        return state
     if state & _FILES_OR_TEXTS or traits & _MARKS_FILE:
         state |= _FILE
     may_show = state & (_GUEST | _FILE) or (
         state & _ANSWER and (traits & _NAMES_ADDRESS or any(map(_is_address, value.values())))
     )
-    for name in [name for name in (value if may_show else telltales) if _is_hidden(name, value, state)]:
-        del value[name]
+    suspects = tuple(value) if may_show else telltales
+    if suspects:
+        for name in [name for name in suspects if _is_hidden(name, value, state)]:
+            del value[name]
     if traits & _DEFINES:
         _redact_answers(value)
     if traits & _SAYS_TYPE:

@@ -37,7 +37,7 @@ class Columns:
         if org_id is not None:
             self._blank[ORG_ID] = org_id
         self._flattened = flattened
-        self._known = frozenset(selected).difference({EXTRA})
+        self._known = frozenset({*selected, EXTRA})
         self._deselected = frozenset(deselected)
         self._deselected_parts = {name: frozenset(parts) for name, parts in deselected_parts.items()}
         self.keeps_extra = EXTRA in self._blank  #: Whether `_extra` is selected.
@@ -48,11 +48,12 @@ class Columns:
         """Return a record with each column of the SCHEMA and no other; null where the API sent nothing."""
         row = self._blank.copy()
         extra = record.get(EXTRA)
-        if record.keys() <= self._known or not (rest := record.keys() - self._known - {EXTRA}):
+        if record.keys() <= self._known:
             row |= record
         else:
             row |= {name: record[name] for name in record.keys() & self._known}
-            further = {name: record[name] for name in rest - self._deselected if record[name] is not None}
+            rest = record.keys() - self._known - self._deselected
+            further = {name: record[name] for name in rest if record[name] is not None}
             extra = {**(extra or {}), **further} or None
         if extra:
             extra = {

@@ -19,7 +19,7 @@ from tap_tallyfy.reading.page import Page, Source, UnreadableError, Window
 from tap_tallyfy.reading.paginator import BOTTOM, Order
 from tap_tallyfy.reading.seen import Seen
 from tap_tallyfy.reading.walk import Walk
-from tap_tallyfy.records.contract import ORG_ID
+from tap_tallyfy.records.contract import CONTRACT, ORG_ID
 from tap_tallyfy.records.drift import departures
 from tap_tallyfy.records.nested import Misfit
 from tap_tallyfy.records.parser import RecordParser
@@ -34,6 +34,8 @@ _SAMPLE: Final = 20
 _MOST_NAMES: Final = 10
 _LONGEST_NAME: Final = 60
 _DAY: Final = 86_400
+#: The fields that tell the state of a record.
+_STATE: Final = frozenset({"status", "progress", "created_at", "last_updated", "completed_at", "archived_at"})
 
 
 NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -47,7 +49,8 @@ class ListReading:
 
         Args:
             bookmark: Notes of earlier syncs; the order that the server honours is added.
-            bare: Whether to leave out the user's filters, and all related data.
+            bare: Whether to leave out the user's filters, all related data, and fields that say nothing of a record's
+                state.
         """
         self.misfits: set[Misfit] = set()  #: Lists inside of records that came as something else.
         self.tallies: dict[str, Tally] = {}  #: Counts the records of each list, by its name.
@@ -56,6 +59,7 @@ class ListReading:
         self._key = stream.primary_keys[-1]
         self._parser = RecordParser(stream.contract_key, wrapped=stream.wrapped)
         self._bare = bare
+        self._kept, self._second_names = {self._key, *_STATE}, CONTRACT.second_names(stream.contract_key)
         self.endpoint = self._endpoint()
         self._seen = Seen(self._key, bookmark=to_second(bookmark.value), lookback=stream.config["lookback_seconds"])
         self._keyless_inside = 0
@@ -260,6 +264,8 @@ class ListReading:
         self.stream.session.progress.page(self.stream.name, page, len(self._seen))
 
     def _parse(self, row: Record) -> Record:
+        if self._bare:
+            row = {name: value for name, value in row.items() if self._second_names.get(name, name) in self._kept}
         record = self._parser(row)
         if self.stream.is_single:
             record[ORG_ID] = self.stream.config[ORG_ID]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.measure import DOCUMENTED, SANDBOX, UNKNOWN
 from sandbox import Sandbox
 from sandbox.data import DAY, END, stamp
-from sandbox.lists import is_archived
+from sandbox.filters import is_archived
 from sandbox.processes import generate
 
 if TYPE_CHECKING:

@@ -8,38 +8,8 @@ import json
 import signal
 import sys
 import threading
-from dataclasses import fields
-from typing import Any
 
 from sandbox import SERVERS, Behaviour, Sandbox
-
-
-def _value(name: str, text: str) -> Any:
-    """The value of a behaviour from its text; ValueError if it is none."""
-    default = getattr(Behaviour(), name)
-    if name == "rate_limit":
-        requests, seconds = text.split(",")
-        return int(requests), float(seconds)
-    if isinstance(default, bool):
-        return {"true": True, "false": False}[text.lower()]
-    if isinstance(default, frozenset):
-        return frozenset(part for part in text.split(",") if part)
-    return type(default)(text)
-
-
-def _behaviour(pairs: list[str], server: str = "as documented") -> Behaviour:
-    behaviour = Behaviour(**SERVERS[server])
-    for pair in pairs:
-        name, _, text = pair.partition("=")
-        try:
-            setattr(behaviour, name, _value(name, text))
-        except (AttributeError, KeyError, ValueError) as error:
-            names = ", ".join(field.name for field in fields(Behaviour))
-            raise SystemExit(
-                f"--behaviour {pair}: {error}. Known: {names}; booleans are true or false, rate_limit is N,SECONDS, "
-                "lists are NAME,NAME."
-            ) from error
-    return behaviour
 
 
 def main() -> None:
@@ -48,9 +18,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1000, help="how many runs to make up (default: 1000)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same runs (default: 1)")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    parser.add_argument("--latency", type=float, default=0, help="seconds before each answer (default: 0)")
     parser.add_argument("--server", choices=SERVERS, default="as documented", help="kind of server to stand in for")
-    parser.add_argument("--behaviour", metavar="NAME=VALUE", nargs="+", action="extend", default=[])
     arguments = parser.parse_args()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,8 +28,7 @@ def main() -> None:
     sandbox = Sandbox(
         runs=arguments.runs,
         seed=arguments.seed,
-        behaviour=_behaviour(arguments.behaviour, arguments.server),
-        latency=arguments.latency,
+        behaviour=Behaviour(**SERVERS[arguments.server]),
         port=arguments.port,
     )
     gc.freeze()

@@ -14,7 +14,7 @@ from sandbox.limit import RateLimit
 from sandbox.lists import LISTS, PROCESS_TASKS, ListEndpoint
 from sandbox.pages import Pages
 from sandbox.tokens import Tokens
-from sandbox.wire import Reply, Request, error, forbidden, not_found, refusal
+from sandbox.wire import Reply, Request, error, forbidden, no_resource, not_found, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ class Api(Company):
 
     Attributes:
         access_token: A personal token that is valid until `revoke_tokens()`.
-        requests: Every request received, in order, except those of the control paths under /sandbox.
+        requests: Every request received, in order.
         faults: One is taken from the front for each list request; None there means that nothing goes wrong.
         fault_for: Asked for the fault of each list request that `faults` has none for.
         before_list: Called before the rows of a page are looked up, under no lock.
@@ -97,7 +97,7 @@ class Api(Company):
         """The answer to a request for a list or the organization, or what goes wrong with it."""
         fault = self._next_fault(request)
         if fault is not None and fault.kind in INSTEAD:
-            return INSTEAD[fault.kind](fault, request)
+            return INSTEAD[fault.kind](fault)
         reply = self._refusal(request, org_id)
         if reply is not None:
             return reply
@@ -109,7 +109,7 @@ class Api(Company):
         elif reply is None:
             reply = self._found(request, name, run_id)
         if fault is not None and reply.status == 200:  # noqa: PLR2004
-            SPOILED[fault.kind](fault, reply)
+            SPOILED[fault.kind](reply)
         reply.headers.update(headers)
         return reply
 
@@ -123,7 +123,7 @@ class Api(Company):
         elif run_id in self.collections["runs"].records:
             reply = self._page(request, PROCESS_TASKS, "tasks", run_id)
         else:
-            reply = error(404, "RESOURCE_NOT_FOUND", "The requested resource was not found.")
+            reply = no_resource()
         if self.after_list is not None:
             self.after_list(request)
         return reply
@@ -135,24 +135,20 @@ class Api(Company):
             self.account.settle()
             only = None if run_id is None else self.account.tasks_of(run_id)
             try:
-                reply = Reply(200, self._pages.body(request, endpoint, name, host, behaviour, only))
+                return Reply(200, self._pages.body(request, endpoint, name, host, behaviour, only))
             except InvalidQueryError as refused:
                 if refused.status == _UNPROCESSABLE:
                     return refusal(refused.name)
                 return error(refused.status, "SERVER_ERROR", "Something went wrong.")
-        first = behaviour.kind("first_page")
-        if first is not None and request.query.get("page", "1") == "1":
-            SPOILED[first.kind](first, reply)
-        return reply
 
     def _refusal(self, request: Request, org_id: str) -> Reply | None:
         """What is wrong with a request whatever it asks for."""
-        if self.behaviour.require_client_header and request.header("x-tallyfy-client") != "APIClient":
+        if request.header("x-tallyfy-client") != "APIClient":
             return not_found()
         if not self._tokens.admit(request.header("authorization")):
             return error(401, "UNAUTHENTICATED", "Unauthenticated.")
         if org_id != self.org_id:
-            return error(404, "RESOURCE_NOT_FOUND", "The requested resource was not found.")
+            return no_resource()
         return None
 
     def _next_fault(self, request: Request) -> Fault | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sandbox.faults import SPOILED, Fault
 from sandbox.order import both_ways
 from sandbox.people import full_name, guest_token
 
@@ -32,7 +31,6 @@ _TASK_WORDS = {
     "problems": ("problem", True),
     "completed_newest": ("completed_at", True),
 }
-_CAPITAL = {"tasks", "activity-feeds"}
 _FEED_ARRAYS = (
     "verb", "source", "type", "actor_type", "description", "actor_id", "actor", "field", "old_value", "text",
 )  # fmt: skip
@@ -48,10 +46,6 @@ def _from_answer(nth: int, size: int) -> Size:
 
 def _from_page(nth: int, size: int) -> Size:
     return lambda asked, page, *_: min(asked, 100 if page < nth else size)
-
-
-def _spelled(word: Callable[[str], str]) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
-    return lambda name, pagination: {word(name): pagination}
 
 
 KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -72,18 +66,14 @@ KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
         "random": lambda asked, _page, _before, random: random.randint(1, max(1, asked)),
     },
     "meta": {
-        "right": _spelled(lambda _: "pagination"),
-        "absent": lambda *_: None,
-        "capital": _spelled(lambda _: "Pagination"),
-        "capital_tasks": _spelled(lambda name: "Pagination" if name in _CAPITAL else "pagination"),
-        "total_only": lambda _, pagination: {
-            "pagination": {name: pagination[name] for name in ("total",) if name in pagination}
-        },
+        "right": lambda pagination: {"pagination": pagination},
+        "absent": lambda _: None,
+        "capital": lambda pagination: {"Pagination": pagination},
+        "total_only": lambda pagination: {"pagination": {"total": pagination["total"]}},
     },
     "total": {"right": 0, "absent": None, "low": -_OFF_BY, "high": _OFF_BY},
     "total_pages": {"right": 0, "absent": None, "wrong": 10},
     "links": {"object": {}, "array": [], "null": None, "absent": ABSENT},
-    "first_page": {"right": None} | {kind: Fault(kind) for kind in SPOILED},
     # Orders
     "sort": {
         "last_updated": both_ways("created_at", "name", "last_updated"),
@@ -97,10 +87,7 @@ KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
         "last_updated": {**_TASK_WORDS, **both_ways("created_at", "last_updated")},
         "ignored": {},
     },
-    "default_order": {
-        word: (word.removeprefix("-"), word.startswith("-"))
-        for word in ("-created_at", "created_at", "-id", "id", "-name", "name")
-    },
+    "default_order": {"-created_at": ("created_at", True), "name": ("name", False)},
     "unknown_sort": {"ignored": None, "422": 422, "500": 500},
     # Filters
     "archived": {"both": {"status", "param"}, "status": {"status"}, "param": {"param"}, "none": set()},
@@ -131,12 +118,7 @@ KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
         "archived": lambda task: bool(task["archived_at"]),
         "one_off": lambda task: task["is_oneoff_task"],
     },
-    "process_tasks_order": {
-        "position": ("position", False),
-        "-created_at": ("created_at", True),
-        "-id": ("id", True),
-        "title": ("title", False),
-    },
+    "process_tasks_order": {"position": ("position", False), "-created_at": ("created_at", True)},
     # Limits
     "rate_window": {"fixed": "fixed", "rolling": "rolling"},
     # Records
@@ -157,8 +139,6 @@ KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "changed_name": {"last_updated": "last_updated", "updated_at": "updated_at"},
     "active_name": {"is_active": "is_active", "active": "active"},
     "feed_values": {"scalars": (), "arrays": _FEED_ARRAYS},
-    "list_objects": {"none": None, "from_one": lambda place: place + 1, "gap": lambda place: place + (place > 0)},
-    "keyless_as": {"null": None, "absent": ABSENT, "empty": ""},
 }
 """For each field of Behaviour that has names for values: the names, with the values that the sandbox works with."""
 
@@ -202,15 +182,11 @@ TASK_SERVERS: Final[Mapping[str, Mapping[str, Any]]] = {
 SERVERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "as documented": {},
     "paging is ignored": {"paged": False},
-    "paging is ignored, page 1 says so": {"ignore_page": True, "meta": "absent", "without_pagination": False},
-    "nothing beyond 1,000 rows": {"most_rows": 1000, "without_pagination": False},
     "made-up rows without end": {"endless": True, "without_pagination": False},
     "an unknown order is a 500": {"sort": "created_at", "unknown_sort": "500"},
     "an unknown parameter is a 500": {"refused": frozenset({"without_pagination"}), "refused_status": 500},
     "the clock is an hour ahead": {"date_ahead": 3600},
-    "lists with gaps": {"list_objects": "gap"},
     "one row in ten has no key": {"keyless": 10},
-    "54 KB of cookies": {"cookies": 14},
     **TASK_SERVERS,
 }
 """Whole servers by name: `Behaviour(**SERVERS[name])`, or `python -m sandbox --server NAME`."""
@@ -229,7 +205,7 @@ class Behaviour:
         per_page_fixed: The size of every page whatever was asked, 0 for what was asked.
         reported_per_page: meta tells the real page size, else the one asked for.
         meta: "right", "absent" for pages without any, "total_only", or "capital" for `Pagination`, as an old
-            description spells it, "capital_tasks" for that on tasks and the activity feed only.
+            description spells it.
         total: "right", "absent", or off by 3: "low", "high".
         total_pages: "right", "absent", or "wrong": computed with pages of 10.
         links: What `links` is on the last page.
@@ -241,7 +217,6 @@ class Behaviour:
         always_paged: The lists that ignore it all the same.
         most_rows: Pages are empty beyond so many rows of a list, 0 for no such limit; totals stay.
         endless: Every page beyond the rows is full of rows that are made up anew.
-        first_page: Page 1 of every list is "right", or spoiled as by the fault of that name ("empty", "error_true").
         sort: Sort fields of processes that are honoured. "last_updated": created_at, name, last_updated.
             "updated_at": created_at, name and updated_at, which means last_updated. "created_at": created_at, name.
             "ignored": none, and none of any other list but tasks.
@@ -253,7 +228,6 @@ class Behaviour:
         shuffle_ties: Rows equal in the sort value come in another order at every read, else by id.
         archived: How archived runs are reached: `status=archived` ("status"), the parameter `archived` ("param"),
             "both" or "none".
-        archived_parameter: Tasks and templates honour `archived`.
         hide_completed_tasks: Completed tasks are absent from the list of tasks unless a status is asked for.
         completed_word: The status that finds completed tasks: "complete", "completed" or "both".
         is_oneoff: The parameter of tasks is "honoured", "ignored", unknown and answered with nothing ("empty"), or
@@ -265,29 +239,23 @@ class Behaviour:
             archived=only ("only"), or "none".
         process_tasks_hide: What that list leaves out: "nothing", "skipped", "completed", "archived" or "one_off" tasks.
         process_tasks_lack: The fields that it leaves out.
-        process_tasks_order: Its order where no sort is asked for: "position", "-created_at", "-id" or "title".
+        process_tasks_order: Its order where no sort is asked for: "position" or "-created_at".
         process_tasks_per_page: The size of its pages, 0 for the size asked for, or 10.
         folders: "nested": folders in others come only as their children, or by parent_id; "flat": all are listed.
         forbidden: The lists that are answered with 403, also "runs/tasks" and "organization".
         missing: The lists that are answered with 404.
         refused: Query parameters that are refused, whatever their value.
         refused_status: The status of that refusal.
-        require_client_header: Without X-Tallyfy-Client the path does not exist.
         rate_limit: So many list requests per so many seconds, None for no limit.
         rate_window: Whether the window of rate_limit is "fixed" or "rolling".
         rate_remaining_header: Answers say X-RateLimit-Limit and X-RateLimit-Remaining.
         date_header: Answers have a Date.
         date_ahead: Seconds the Date is ahead of the clock that stamps the rows.
-        cookies: Every answer sets so many cookies of 4,000 characters.
         wrapped: Related data arrives as {"data": ...}, else bare.
         empty_object_as_list: An empty object is sent as [].
         date_format: "ms" (10:00:00.000Z), "z" (10:00:00Z), "offset" (10:00:00+00:00), "microseconds"
             (10:00:00.000000Z) or "no_zone" (2026-01-15 10:00:00).
-        list_objects: Lists in records, at any depth, are sent as objects with number keys: "none" of them, all of
-            them with keys "from_one", or from 0 with a "gap" after it. Empty lists stay.
-        keyless: One row in so many has no key, 0 for none; `Sandbox.keyless` says which.
-        keyless_as: The key of these rows is "null", "absent" or "empty" ("").
-        keyless_lists: The lists that have such rows, all if empty.
+        keyless: One row in so many has null for its key, 0 for none; `Sandbox.keyless` says which.
         comment_moves_task: A comment moves last_updated of its task.
         archive_moves_tasks: Archiving or restoring a process moves last_updated of its tasks.
         task_dates_run: The changes of a task that also move last_updated of its process, of TASK_CHANGES. The progress
@@ -318,14 +286,12 @@ class Behaviour:
     always_paged: frozenset[str] = frozenset({"groups", "tags"})
     most_rows: int = 0
     endless: bool = False
-    first_page: str = "right"
     sort: str = "last_updated"
     task_sort: str = "words"
     unknown_sort: str = "ignored"
     default_order: str = "-created_at"
     shuffle_ties: bool = False
     archived: str = "both"
-    archived_parameter: bool = True
     hide_completed_tasks: bool = False
     completed_word: str = "complete"
     is_oneoff: str = "honoured"
@@ -340,20 +306,15 @@ class Behaviour:
     missing: frozenset[str] = frozenset()
     refused: frozenset[str] = frozenset()
     refused_status: int = 422
-    require_client_header: bool = True
     rate_limit: tuple[int, float] | None = None
     rate_window: str = "fixed"
     rate_remaining_header: bool = False
     date_header: bool = True
     date_ahead: int = 0
-    cookies: int = 0
     wrapped: bool = True
     empty_object_as_list: bool = True
     date_format: str = "ms"
-    list_objects: str = "none"
     keyless: int = 0
-    keyless_as: str = "null"
-    keyless_lists: frozenset[str] = frozenset()
     comment_moves_task: bool = True
     archive_moves_tasks: bool = True
     task_dates_run: frozenset[str] = TASK_CHANGES

@@ -10,11 +10,12 @@ from sandbox.behaviour import Behaviour
 from sandbox.changes import change
 from sandbox.clock import Clock
 from sandbox.data import AS_OF, HIDDEN_FIELDS, stamp
-from sandbox.lists import LISTS, is_archived, is_keyless, is_unlisted, key_of, rendered
+from sandbox.filters import is_archived
+from sandbox.lists import LISTS, is_keyless, is_unlisted, key_of
 from sandbox.made import tokens_in
 from sandbox.organization import organization
 from sandbox.processes import generate, launch
-from sandbox.render import redated
+from sandbox.render import redated, rendered
 from sandbox.store import Collection, Record
 from sandbox.tasks import has_tasks, progress
 from sandbox.templates import ALL_TEMPLATES
@@ -119,7 +120,7 @@ class Company:
         """The keys of the records that this version of the API sends without their key."""
         collection = self.collections[name]
         with collection.lock:
-            chosen = [each for each in collection.records.values() if is_keyless(each, name, self.behaviour)]
+            chosen = [each for each in collection.records.values() if is_keyless(each, self.behaviour)]
             return {record.sent[key_of(name)] for record in chosen}
 
     @property

@@ -9,42 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox import filters, render
 from sandbox.filters import Filter, InvalidQueryError, Predicate, is_archived, is_completed, is_true
-from sandbox.order import DATE_FIELDS, Order, both_ways, sort_key
+from sandbox.order import Order, both_ways, sort_key
 from sandbox.related import (
-    CHECKLIST_LOOKED_UP,
     CHECKLIST_RELATED,
-    FOLDER_LOOKED_UP,
-    GROUP_LOOKED_UP,
-    GUEST_LOOKED_UP,
-    RUN_LOOKED_UP,
+    FOLDER_RELATED,
+    GROUP_RELATED,
+    GUEST_RELATED,
     RUN_RELATED,
-    TAG_LOOKED_UP,
-    TASK_LOOKED_UP,
+    TAG_RELATED,
     TASK_RELATED,
-    USER_LOOKED_UP,
+    USER_RELATED,
+    Collections,
+    Related,
 )
-from sandbox.render import OBJECT_FIELDS, redated, rendered
+from sandbox.render import redated, rendered
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from sandbox.behaviour import Behaviour
-    from sandbox.related import LookUp
-    from sandbox.store import Collection, Record
-
-__all__ = [
-    "DATE_FIELDS",
-    "LISTS",
-    "OBJECT_FIELDS",
-    "PROCESS_TASKS",
-    "InvalidQueryError",
-    "ListEndpoint",
-    "is_archived",
-    "is_keyless",
-    "is_unlisted",
-    "key_of",
-    "rendered",
-]
+    from sandbox.store import Record
 
 Scope = Callable[[Mapping[str, str], "Behaviour"], tuple["Hashable", Predicate]]
 
@@ -85,6 +69,10 @@ def by_any_field(default: Order) -> Callable[[str, Behaviour], Order]:
     return order
 
 
+def _everything(*_: Any) -> tuple[Hashable, Predicate]:
+    return None, lambda _: True
+
+
 @dataclass(frozen=True)
 class ListEndpoint:
     """How one list works.
@@ -92,10 +80,7 @@ class ListEndpoint:
     Attributes:
         filters: Makes a predicate from the value of each parameter.
         related: What `with` can ask for.
-        is_archived: Whether a record is absent from the default list.
-        looked_up: What `with` can ask for that other lists hold.
-        scope: A key and a predicate for what the list holds at all, by its parameters; by default what is archived or
-            what is not, as processes do it.
+        scope: A key and a predicate for what the list holds at all, by its parameters.
         order: The order, by the value of `sort` or `sort_by`.
         pinned_first: Pinned records come first in any order.
         per_page: How many records a page has if nothing else is asked for.
@@ -107,10 +92,8 @@ class ListEndpoint:
     """
 
     filters: Mapping[str, Filter]
-    related: Mapping[str, Callable[[Record], Any]]
-    is_archived: Predicate
-    looked_up: Mapping[str, LookUp] = field(default_factory=dict)
-    scope: Scope | None = None
+    related: Mapping[str, Related] = field(default_factory=dict)
+    scope: Scope = _everything
     order: Callable[[str, Behaviour], Order] = run_order
     pinned_first: bool = False
     per_page: int = 10
@@ -126,7 +109,7 @@ class ListEndpoint:
             raise InvalidQueryError(name, behaviour.refused_status)
         asked = tuple(sorted((name, value) for name, value in query.items() if name in self.filters and value))
         predicates = [self.filters[name](value) for name, value in asked]
-        key, held = (self.scope or self._as_processes)(query, behaviour)
+        key, held = self.scope(query, behaviour)
         return (asked, key), _all(held, *predicates)
 
     def sorted_by(self, query: Mapping[str, str], behaviour: Behaviour) -> tuple[Order, Callable[[Record], Any]]:
@@ -136,30 +119,17 @@ class ListEndpoint:
         return order, (lambda record: (not record.sent["is_pinned"], key(record))) if self.pinned_first else key
 
     def with_related(
-        self, record: Record, names: Iterable[str], collections: Mapping[str, Collection], behaviour: Behaviour
+        self, record: Record, names: Iterable[str], collections: Collections, behaviour: Behaviour
     ) -> dict[str, Any]:
         """A record as this version of the API sends it, with related data."""
         sent = dict(rendered(record, behaviour, self.shape))
         for name in names:
-            if name in self.related:
-                value = self.related[name](record)
-            else:
-                value = self.looked_up[name](record, collections, behaviour)
-            value = redated(value, behaviour)
+            value = redated(self.related[name](record, collections, behaviour), behaviour)
             if name not in self.inline:
                 value = [] if value is None and behaviour.empty_object_as_list else value
                 value = {"data": value} if behaviour.wrapped else value
             sent[name] = value
         return sent
-
-    def _as_processes(self, query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
-        ways = behaviour.kind("archived")
-        archived = ("status" in ways and query.get("status") == "archived") or (
-            "param" in ways and query.get("archived") in {"only", "true"}
-        )
-        is_archived = self.is_archived
-        key = (archived, behaviour.unlisted_runs)
-        return key, lambda record: is_archived(record) is archived and not is_unlisted(record, behaviour)
 
 
 def key_of(name: str) -> str:
@@ -167,28 +137,32 @@ def key_of(name: str) -> str:
     return "email" if name == "guests" else "id"
 
 
-def is_keyless(record: Record, name: str, behaviour: Behaviour) -> bool:
+def _one_in(every: int, record: Record) -> bool:
+    return bool(every) and zlib.crc32(record.id.encode()) % every == 0
+
+
+def is_keyless(record: Record, behaviour: Behaviour) -> bool:
     """Whether this version of the API sends the record without its key."""
-    every, lists = behaviour.keyless, behaviour.keyless_lists
-    return bool(every) and (not lists or name in lists) and zlib.crc32(record.id.encode()) % every == 0
+    return _one_in(behaviour.keyless, record)
 
 
 def is_unlisted(record: Record, behaviour: Behaviour) -> bool:
     """Whether this version of the API has a process in no list."""
-    return bool(behaviour.unlisted_runs) and zlib.crc32(record.id.encode()) % behaviour.unlisted_runs == 0
+    return _one_in(behaviour.unlisted_runs, record)
 
 
-def _never(_: Record) -> bool:
-    return False
+def _process_scope(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
+    ways = behaviour.kind("archived")
+    archived = ("status" in ways and query.get("status") == "archived") or (
+        "param" in ways and query.get("archived") in {"only", "true"}
+    )
+    key = (archived, behaviour.unlisted_runs)
+    return key, lambda run: is_archived(run) is archived and not is_unlisted(run, behaviour)
 
 
-def _everything(_query: Mapping[str, str], _behaviour: Behaviour) -> tuple[Hashable, Predicate]:
-    return "everything", lambda _: True
-
-
-def _archivable(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
+def _archivable(query: Mapping[str, str], *_: Any) -> tuple[Hashable, Predicate]:
     """Tasks and templates: `archived=only` for the archived ones alone, anything else that is true for both."""
-    asked = query.get("archived") if behaviour.archived_parameter else None
+    asked = query.get("archived")
     if asked == "only":
         return asked, is_archived
     if is_true(asked):
@@ -197,7 +171,7 @@ def _archivable(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashabl
 
 
 def _task_scope(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
-    key, held = _archivable(query, behaviour)
+    key, held = _archivable(query)
     status = query.get("status")
     if status in {"complete", "completed"} - behaviour.kind("completed_word"):
         raise InvalidQueryError("status")
@@ -219,7 +193,7 @@ def _all(*predicates: Predicate) -> Predicate:
     return lambda record: all(holds(record) for holds in predicates)
 
 
-def _tag_scope(query: Mapping[str, str], _behaviour: Behaviour) -> tuple[Hashable, Predicate]:
+def _tag_scope(query: Mapping[str, str], *_: Any) -> tuple[Hashable, Predicate]:
     if query.get("all") == "true":
         return "all", lambda _: True
     return "own", lambda tag: not str(tag.sent["title"]).startswith(("from:", "task:", "step:"))
@@ -235,14 +209,10 @@ def _folder_scope(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hasha
 
 
 LISTS: dict[str, ListEndpoint] = {
-    "runs": ListEndpoint(
-        filters=filters.RUN_FILTERS, related=RUN_RELATED, is_archived=is_archived, looked_up=RUN_LOOKED_UP
-    ),
+    "runs": ListEndpoint(filters=filters.RUN_FILTERS, related=RUN_RELATED, scope=_process_scope),
     "tasks": ListEndpoint(
         filters=filters.TASK_FILTERS,
         related=TASK_RELATED,
-        is_archived=is_archived,
-        looked_up=TASK_LOOKED_UP,
         scope=_task_scope,
         order=task_order,
         shape=render.task,
@@ -251,8 +221,6 @@ LISTS: dict[str, ListEndpoint] = {
     "checklists": ListEndpoint(
         filters=filters.CHECKLIST_FILTERS,
         related=CHECKLIST_RELATED,
-        is_archived=is_archived,
-        looked_up=CHECKLIST_LOOKED_UP,
         scope=_archivable,
         order=by_words(
             both_ways("created_at", "title", updated="last_updated", updated_at="last_updated", name="title"),
@@ -262,55 +230,39 @@ LISTS: dict[str, ListEndpoint] = {
     ),
     "users": ListEndpoint(
         filters=filters.USER_FILTERS,
-        related={},
-        is_archived=_never,
-        looked_up=USER_LOOKED_UP,
-        scope=_everything,
+        related=USER_RELATED,
         order=by_any_field(("id", False)),
         per_page=9999,
         shape=render.user,
     ),
     "guests": ListEndpoint(
         filters=filters.GUEST_FILTERS,
-        related={},
-        is_archived=_never,
-        looked_up=GUEST_LOOKED_UP,
-        scope=_everything,
+        related=GUEST_RELATED,
         order=by_any_field(("created_at", False)),
         per_page=999,
         shape=render.guest,
     ),
     "groups": ListEndpoint(
         filters=filters.GROUP_FILTERS,
-        related={},
-        is_archived=_never,
-        looked_up=GROUP_LOOKED_UP,
-        scope=_everything,
+        related=GROUP_RELATED,
         order=by_words(both_ways("name", "created_at", updated_at="last_updated"), ("created_at", False)),
         shape=render.group,
     ),
     "tags": ListEndpoint(
         filters=filters.TAG_FILTERS,
-        related={},
-        is_archived=_never,
-        looked_up=TAG_LOOKED_UP,
+        related=TAG_RELATED,
         scope=_tag_scope,
         order=by_words(both_ways("title", "color"), ("title", False)),
     ),
     "folders": ListEndpoint(
         filters=filters.FOLDER_FILTERS,
-        related={},
-        is_archived=_never,
-        looked_up=FOLDER_LOOKED_UP,
+        related=FOLDER_RELATED,
         scope=_folder_scope,
         order=by_words(both_ways("position", title="name", updated="created_at"), ("position", False)),
         unpaged=lambda query: query.get("pagination") == "false",
     ),
     "activity-feeds": ListEndpoint(
         filters=filters.FEED_FILTERS,
-        related={},
-        is_archived=_never,
-        scope=_everything,
         order=by_words(both_ways("created_at", "id"), ("created_at", True)),
         per_page=20,
         shape=render.entry,

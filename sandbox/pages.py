@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from sandbox.lists import InvalidQueryError, is_keyless, key_of, rendered
+from sandbox.lists import is_keyless, key_of
 from sandbox.made import made_id
-from sandbox.render import gapped, set_or_absent
+from sandbox.render import rendered, set_or_absent
 from sandbox.store import Record, View
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from sandbox.lists import ListEndpoint
     from sandbox.store import Collection
     from sandbox.wire import Request
-
-__all__ = ["InvalidQueryError", "Pages"]
 
 _MOST_BODIES = 64
 
@@ -36,7 +34,7 @@ class Pages:
         self._collections = collections
         self._random = Random(0)
         self._sent: Counter[Hashable] = Counter()
-        self._made = count(10**9)
+        self._made = count()
         self._bodies: dict[Hashable, bytes] = {}
 
     def body(
@@ -70,20 +68,17 @@ class Pages:
 
         view = _view(collection, endpoint, query, behaviour, only)
         total = len(view)
-        if everything:
-            ids = view.ids(0, total, self._random if behaviour.shuffle_ties else None)
-        else:
-            start = (page - 1) * size
-            ids = view.ids(start, start + size, self._random if behaviour.shuffle_ties else None)
-            if behaviour.most_rows:
-                ids = ids[: max(0, behaviour.most_rows - start)]
+        start, stop = (0, total) if everything else ((page - 1) * size, page * size)
+        ids = view.ids(start, stop, self._random if behaviour.shuffle_ties else None)
+        if behaviour.most_rows and not everything:
+            ids = ids[: max(0, behaviour.most_rows - start)]
         records = self._written(ids, endpoint, name, query, behaviour)
         if behaviour.endless and not everything and collection.records:
             records += [self._invented(endpoint, name, behaviour) for _ in range(size - len(records))]
         body = b'{"data":[' + b",".join(records) + b"]"
         if not everything:
             numbers = {"total": total, "count": len(records), "per_page": size, "current_page": page}
-            meta = endpoint_meta(name, numbers, asked, request, host, behaviour)
+            meta = _meta(numbers, asked, request, host, behaviour)
             body += b',"meta":' + msgspec.json.encode(meta) if meta is not None else b""
         body += b"}"
         if not behaviour.shuffle_ties and not behaviour.endless:
@@ -109,46 +104,38 @@ class Pages:
         """The records as they are sent, with the related data that is asked for."""
         collection = self._collections[name]
         parts = (query.get("with") or "").split(",")
-        related = [part for part in parts if part in endpoint.related or part in endpoint.looked_up]
+        related = [part for part in parts if part in endpoint.related]
         if not related:
             return collection.encoded(
                 ids,
                 (endpoint.lacks(behaviour), behaviour.key),
                 lambda record: _encoded(record, rendered(record, behaviour, endpoint.shape), endpoint, name, behaviour),
             )
-        records = [collection.records[record_id] for record_id in ids]
-        return [
-            _encoded(
-                record,
-                endpoint.with_related(record, related, self._collections, behaviour),
-                endpoint,
-                name,
-                behaviour,
-            )
-            for record in records
-        ]
+        made = []
+        for record in [collection.records[record_id] for record_id in ids]:
+            sent = endpoint.with_related(record, related, self._collections, behaviour)
+            made.append(_encoded(record, sent, endpoint, name, behaviour))
+        return made
 
     def _invented(self, endpoint: ListEndpoint, name: str, behaviour: Behaviour) -> bytes:
-        """A row that nobody has seen before, much like the first one."""
+        """A row that nobody has seen before, much like the first one; its key is text in any list."""
         like = next(iter(self._collections[name].records.values()))
-        number = next(self._made)
-        key = f"{number}@made.example" if name == "guests" else number
-        if isinstance(like.sent[key_of(name)], str) and name != "guests":
-            key = made_id("without end", number)
-        record = Record(str(key), {**like.sent, key_of(name): key}, like.hidden)
+        key = made_id("without end", next(self._made))
+        record = Record(key, {**like.sent, key_of(name): key}, like.hidden)
         return _encoded(record, rendered(record, behaviour, endpoint.shape), endpoint, name, behaviour)
 
 
-def endpoint_meta(
-    name: str, numbers: dict[str, int], asked: int, request: Request, host: str, behaviour: Behaviour
+def _meta(
+    numbers: dict[str, int], asked: int, request: Request, host: str, behaviour: Behaviour
 ) -> dict[str, Any] | None:
     """The meta of a page with these numbers, None for none."""
     total, page, size = numbers["total"], numbers["current_page"], numbers["per_page"]
     numbers = {**numbers, "per_page": size if behaviour.reported_per_page else asked}
     off, pages_of = behaviour.kind("total"), behaviour.kind("total_pages")
-    set_or_absent(numbers, "total", max(0, total + (off or 0)))
     if off is None:
         del numbers["total"]
+    else:
+        numbers["total"] = max(0, total + off)
     if pages_of is not None:
         numbers["total_pages"] = max(1, -(-total // (pages_of or size)))
     pagination: dict[str, Any] = dict(numbers)
@@ -159,7 +146,7 @@ def endpoint_meta(
         pagination["links"] = {"next": f"http://{behaviour.links_host or host}{request.path}?{query}"}
     else:
         set_or_absent(pagination, "links", behaviour.kind("links"))
-    meta: dict[str, Any] | None = behaviour.kind("meta")(name, pagination)
+    meta: dict[str, Any] | None = behaviour.kind("meta")(pagination)
     return meta
 
 
@@ -181,10 +168,9 @@ def _encoded(record: Record, sent: dict[str, Any], endpoint: ListEndpoint, name:
     """A record with all that this version of the API does to it last."""
     if lacks := endpoint.lacks(behaviour):
         sent = {field: value for field, value in sent.items() if field not in lacks}
-    if is_keyless(record, name, behaviour):
-        sent = set_or_absent(dict(sent), key_of(name), behaviour.kind("keyless_as"))
-    place = behaviour.kind("list_objects")
-    return msgspec.json.encode(sent if place is None else gapped(sent, place))
+    if is_keyless(record, behaviour):
+        sent = {**sent, key_of(name): None}
+    return msgspec.json.encode(sent)
 
 
 def _positive(value: str | None, default: int) -> int:

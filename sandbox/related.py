@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     from sandbox.data import Template
     from sandbox.store import Collection, Record
 
-Related = Callable[["Record"], Any]
-LookUp = Callable[["Record", Mapping[str, "Collection"], "Behaviour"], Any]
+Collections = Mapping[str, "Collection"]
+Related = Callable[["Record", Collections, "Behaviour"], Any]
+"""Makes related data from the record, the lists of the account, and the version of the API."""
 
 
 def _template(record: Record) -> Template:
     return TEMPLATE_OF.get(str(record.sent.get("checklist_id")), TEMPLATES[0])
 
 
-def _checklist(record: Record) -> dict[str, Any]:
+def _checklist(record: Record, *_: Any) -> dict[str, Any]:
     template = _template(record)
     return {"id": template.id, "title": template.title, "type": template.type, "steps_count": len(template.steps)}
 
 
-def _tasks(record: Record) -> list[dict[str, Any]]:
+def _tasks(record: Record, *_: Any) -> list[dict[str, Any]]:
     """The tasks of a process, without those that rules skip."""
     return [
         {name: task.sent[name] for name in ("id", "run_id", "title", "position", "status", "owners")}
@@ -37,43 +38,41 @@ def _tasks(record: Record) -> list[dict[str, Any]]:
     ]
 
 
-def _next_task(record: Record) -> dict[str, Any] | None:
+def _next_task(record: Record, *_: Any) -> dict[str, Any] | None:
     return next((task for task in _tasks(record) if task["status"] != "completed"), None)
 
 
-def _folders(record: Record) -> list[dict[str, Any]]:
+def _folders(record: Record, *_: Any) -> list[dict[str, Any]]:
     folder = record.hidden.get("folder_id")
     return [{"id": folder, "name": FOLDERS.get(folder, folder), "folder_type": "run"}] if folder else []
 
 
-def _tasks_meta(record: Record) -> dict[str, Any]:
+def _tasks_meta(record: Record, *_: Any) -> dict[str, Any]:
     tasks = _tasks(record)
     return {"total": len(tasks), "complete": sum(task["status"] == "completed" for task in tasks)}
 
 
-RUN_RELATED: dict[str, Callable[[Record], Any]] = {
-    "checklist": _checklist,
-    "tasks": _tasks,
-    "assets": lambda record: [{"id": record.id, "filename": "contract.pdf"}] if record.id[0] < "4" else [],
-    "next_task": _next_task,
-    "permissions": lambda _record: {"process_read": [], "process_launch": []},
-    "tasks_meta": _tasks_meta,
-    "ko_form_fields": lambda record: kick_off_fields(_template(record), record.sent.get("created_at")),
-    "form_fields": lambda record: [{"id": record.id, "label": "Budget", "field_type": "text", "value": "1,000 €"}],
-    "stages": lambda record: stages(_template(record)),
-    "folders": _folders,
-}
-
-
-def _tags_of(record: Record, collections: Mapping[str, Collection], behaviour: Behaviour) -> list[dict[str, Any]]:
+def _tags_of(record: Record, collections: Collections, behaviour: Behaviour) -> list[dict[str, Any]]:
     known = collections["tags"].records
     return [rendered(known[tag], behaviour) for tag in record.hidden.get("tag_ids") or () if tag in known]
 
 
-RUN_LOOKED_UP: dict[str, LookUp] = {"tags": _tags_of}
+RUN_RELATED: dict[str, Related] = {
+    "checklist": _checklist,
+    "tasks": _tasks,
+    "assets": lambda record, *_: [{"id": record.id, "filename": "contract.pdf"}] if record.id[0] < "4" else [],
+    "next_task": _next_task,
+    "permissions": lambda *_: {"process_read": [], "process_launch": []},
+    "tasks_meta": _tasks_meta,
+    "ko_form_fields": lambda record, *_: kick_off_fields(_template(record), record.sent.get("created_at")),
+    "form_fields": lambda record, *_: [{"id": record.id, "label": "Budget", "field_type": "text", "value": "1,000 €"}],
+    "stages": lambda record, *_: stages(_template(record)),
+    "folders": _folders,
+    "tags": _tags_of,
+}
 
 
-def _form_fields(task: Record) -> list[dict[str, Any]]:
+def _form_fields(task: Record, *_: Any) -> list[dict[str, Any]]:
     """The fields of the step of a task, with the answers."""
     step = STEP_OF.get(task.sent["step_id"])
     if step is None:
@@ -83,58 +82,61 @@ def _form_fields(task: Record) -> list[dict[str, Any]]:
     return [{**each, **more, "field_value": answers.get(each["id"])} for each in step.fields]
 
 
-def _assets(task: Record) -> list[dict[str, Any]]:
+def _assets(task: Record, *_: Any) -> list[dict[str, Any]]:
     answers = [answer for answer in task.sent["taskdata"].values() if isinstance(answer, list)]
     return [each for answer in answers for each in answer if isinstance(each, dict) and "filename" in each]
 
 
-def _step(task: Record) -> dict[str, Any] | None:
+def _step(task: Record, *_: Any) -> dict[str, Any] | None:
     step = STEP_OF.get(task.sent["step_id"])
     return sent_step(step, task.sent["created_at"]) if step else None
 
 
-def _run_of(task: Record, collections: Mapping[str, Collection], behaviour: Behaviour) -> dict[str, Any] | None:
+def _run_of(task: Record, collections: Collections, behaviour: Behaviour) -> dict[str, Any] | None:
     run = collections["runs"].records.get(task.sent["run_id"] or "")
     return rendered(run, behaviour) if run else None
 
 
 TASK_RELATED: dict[str, Related] = {
-    "threads": lambda task: task.hidden["threads"],
-    "threads_count": lambda task: len(task.hidden["threads"]),
+    "threads": lambda task, *_: task.hidden["threads"],
+    "threads_count": lambda task, *_: len(task.hidden["threads"]),
     "form_fields": _form_fields,
     "assets": _assets,
     "step": _step,
-    "summary": lambda task: task.hidden["summary"],
+    "summary": lambda task, *_: task.hidden["summary"],
+    "tags": _tags_of,
+    "run": _run_of,
 }
-TASK_LOOKED_UP: dict[str, LookUp] = {"tags": _tags_of, "run": _run_of}
 
 
-def _permissions(checklist: Record) -> dict[str, Any]:
+def _permissions(checklist: Record, *_: Any) -> dict[str, Any]:
     owner = checklist.sent["owner_id"]
     return {"checklist_edit": [owner], "checklist_read": [], "process_launch": [], "process_read": []}
 
 
-def _steps(checklist: Record, _collections: Mapping[str, Collection], behaviour: Behaviour) -> list[dict[str, Any]]:
+def _steps(checklist: Record, _: Collections, behaviour: Behaviour) -> list[dict[str, Any]]:
     """The steps of a template, whose fields are a part of their own and so wrapped, too."""
     steps = checklist.hidden["steps"]
     return [{**step, "captures": {"data": step["captures"]}} for step in steps] if behaviour.wrapped else steps
 
 
-def _folder_of(checklist: Record, collections: Mapping[str, Collection], behaviour: Behaviour) -> dict[str, Any] | None:
+def _folder_of(checklist: Record, collections: Collections, behaviour: Behaviour) -> dict[str, Any] | None:
     folder = collections["folders"].records.get(checklist.sent["folder_id"] or "")
     return rendered(folder, behaviour) if folder else None
 
 
 CHECKLIST_RELATED: dict[str, Related] = {
-    "stages": lambda checklist: stages(TEMPLATE_OF[checklist.id]) if checklist.id in TEMPLATE_OF else [],
+    "stages": lambda checklist, *_: stages(TEMPLATE_OF[checklist.id]) if checklist.id in TEMPLATE_OF else [],
     "permissions": _permissions,
-    "linked_tasks": lambda _checklist: [],
-    "assets": lambda _checklist: [],
+    "linked_tasks": lambda *_: [],
+    "assets": lambda *_: [],
+    "steps": _steps,
+    "tags": _tags_of,
+    "folder": _folder_of,
 }
-CHECKLIST_LOOKED_UP: dict[str, LookUp] = {"steps": _steps, "tags": _tags_of, "folder": _folder_of}
 
 
-def _groups_of(user: Record, collections: Mapping[str, Collection], _behaviour: Behaviour) -> list[dict[str, Any]]:
+def _groups_of(user: Record, collections: Collections, *_: Any) -> list[dict[str, Any]]:
     groups = [group.sent for group in collections["groups"].records.values()]
     return [
         {name: group[name] for name in ("id", "name", "logo", "members", "guests")}
@@ -143,18 +145,18 @@ def _groups_of(user: Record, collections: Mapping[str, Collection], _behaviour: 
     ]
 
 
-def _user_stats(user: Record, collections: Mapping[str, Collection], _behaviour: Behaviour) -> dict[str, Any]:
+def _user_stats(user: Record, collections: Collections, *_: Any) -> dict[str, Any]:
     completed = [task.sent["completer_id"] == user.sent["id"] for task in collections["tasks"].records.values()]
     return {"tasks_completed": sum(completed), "steps_created": 0}
 
 
-def _guest_stats(guest: Record, collections: Mapping[str, Collection], _behaviour: Behaviour) -> dict[str, Any]:
+def _guest_stats(guest: Record, collections: Collections, *_: Any) -> dict[str, Any]:
     tasks = [task.sent for task in collections["tasks"].records.values()]
     own = [task for task in tasks if guest.sent["email"] in task["owners"]["guests"]]
     return {"assigned_tasks": len(own), "tasks_completed": sum(task["status"] == "completed" for task in own)}
 
 
-def _group_users(group: Record, collections: Mapping[str, Collection], _behaviour: Behaviour) -> list[dict[str, Any]]:
+def _group_users(group: Record, collections: Collections, *_: Any) -> list[dict[str, Any]]:
     users = collections["users"].records
     return [
         {name: users[str(user)].sent[name] for name in ("id", "email", "full_name")}
@@ -163,7 +165,7 @@ def _group_users(group: Record, collections: Mapping[str, Collection], _behaviou
     ]
 
 
-def _statistics(tag: Record, collections: Mapping[str, Collection], _behaviour: Behaviour) -> dict[str, int]:
+def _statistics(tag: Record, collections: Collections, *_: Any) -> dict[str, int]:
     counts: dict[str, int] = {}
     for kind, name in (("template", "checklists"), ("process", "runs")):
         tagged = [each for each in collections[name].records.values() if tag.id in (each.hidden.get("tag_ids") or ())]
@@ -172,7 +174,7 @@ def _statistics(tag: Record, collections: Mapping[str, Collection], _behaviour: 
     return counts
 
 
-def _children(folder: Record, collections: Mapping[str, Collection], behaviour: Behaviour) -> list[dict[str, Any]]:
+def _children(folder: Record, collections: Collections, behaviour: Behaviour) -> list[dict[str, Any]]:
     """The folders in a folder, with those in them."""
     children = [each for each in collections["folders"].records.values() if each.sent["parent_id"] == folder.id]
     made = []
@@ -182,8 +184,8 @@ def _children(folder: Record, collections: Mapping[str, Collection], behaviour: 
     return made
 
 
-USER_LOOKED_UP: dict[str, LookUp] = {"groups": _groups_of, "stats": _user_stats}
-GUEST_LOOKED_UP: dict[str, LookUp] = {"stats": _guest_stats}
-GROUP_LOOKED_UP: dict[str, LookUp] = {"users": _group_users}
-TAG_LOOKED_UP: dict[str, LookUp] = {"statistics": _statistics}
-FOLDER_LOOKED_UP: dict[str, LookUp] = {"children": _children}
+USER_RELATED: dict[str, Related] = {"groups": _groups_of, "stats": _user_stats}
+GUEST_RELATED: dict[str, Related] = {"stats": _guest_stats}
+GROUP_RELATED: dict[str, Related] = {"users": _group_users}
+TAG_RELATED: dict[str, Related] = {"statistics": _statistics}
+FOLDER_RELATED: dict[str, Related] = {"children": _children}

@@ -88,16 +88,3 @@ def set_or_absent(record: dict[str, Any], name: str, value: Any) -> dict[str, An
     else:
         record[name] = value
     return record
-
-
-def gapped(value: Any, place: Callable[[int], int]) -> Any:
-    """The value with each list in it, at any depth, as an object with the places of its items for keys.
-
-    PHP writes a list that has only the place 0 as a list.
-    """
-    if isinstance(value, dict):
-        return {name: gapped(part, place) for name, part in value.items()}
-    if isinstance(value, list) and value:
-        places, items = [place(number) for number in range(len(value))], [gapped(item, place) for item in value]
-        return items if places == [0] else {str(at): item for at, item in zip(places, items, strict=True)}
-    return value

@@ -10,24 +10,15 @@ import sys
 import threading
 from datetime import timedelta
 from email.utils import format_datetime
-from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count, islice
-from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from typing_extensions import override
 
 from sandbox.api import HOST, Api
-from sandbox.lists import LISTS
 from sandbox.wire import Reply, Request
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_COOKIE = 4000
 
 
 class Server(ThreadingHTTPServer):
@@ -39,8 +30,6 @@ class Server(ThreadingHTTPServer):
     def __init__(self, api: Api) -> None:
         """Listen on the API's port, or on a free one if that is 0."""
         self.api = api
-        self.stopped = threading.Event()
-        self.cookies = count()
         self._connections: set[socket.socket] = set()
         self._connections_lock = threading.Lock()
         super().__init__((HOST, api.port), Handler)
@@ -70,7 +59,6 @@ class Server(ThreadingHTTPServer):
 
     def stop(self) -> None:
         """Stop listening and hang up on the clients that are still connected."""
-        self.stopped.set()
         self.shutdown()
         self.server_close()
         with self._connections_lock:
@@ -86,42 +74,35 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: Server
 
-    def do_GET(self) -> None:
-        """Answer a GET."""
-        self._handle()
-
-    def do_POST(self) -> None:
-        """Answer a POST."""
-        self._handle()
-
     @override
     def log_message(self, format: str, *args: Any) -> None:
         """Write no log: `Api.requests` has it all."""
 
-    def _handle(self) -> None:
+    def do_GET(self) -> None:
+        """Answer a request."""
         api = self.server.api
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urlsplit(self.path)
         query = dict(parse_qsl(url.query, keep_blank_values=True))
         request = Request(self.command, url.path, query, dict(self.headers.items()))
-        if url.path.startswith("/sandbox/"):
-            self._send(_control(api, request))
+        if url.path == "/sandbox/requests":  # for another process, and not recorded
+            self._send(Reply(200, {"data": list(api.requests)}))
             return
         api.requests.append(request)
         reply = api.answer(request, body)
         # Before the answer leaves, so that whoever has the answer finds it recorded.
-        request.status = int(reply.status)
+        request.status = reply.status
         self._send(reply)
+
+    def do_POST(self) -> None:
+        """Answer a POST, which asks for a token."""
+        self.do_GET()
 
     def _send(self, reply: Reply) -> None:
         body = reply.body if isinstance(reply.body, bytes) else msgspec.json.encode(reply.body)
-        try:
-            phrase = HTTPStatus(reply.status).phrase
-        except ValueError:
-            phrase = "Unknown"
         api = self.server.api
         lines = [
-            f"HTTP/1.1 {int(reply.status)} {phrase}",
+            f"HTTP/1.1 {reply.status} ",
             f"Content-Type: {reply.content_type}",
             f"Content-Length: {len(body)}",
             *(f"{name}: {value}" for name, value in reply.headers.items()),
@@ -129,56 +110,14 @@ class Handler(BaseHTTPRequestHandler):
         if api.behaviour.date_header:
             date = api.now() + timedelta(seconds=api.behaviour.date_ahead)
             lines.append(f"Date: {format_datetime(date, usegmt=True)}")
-        numbers = islice(self.server.cookies, api.behaviour.cookies)
-        lines += [f"Set-Cookie: crumb{number}={'x' * _COOKIE}; Path=/" for number in numbers]
-        DELIVERIES[reply.delivery](self, reply, "\r\n".join((*lines, "", "")).encode("latin-1"), body)
-
-    def whole(self, _: Reply, head: bytes, body: bytes) -> None:
-        """Send all of it at once."""
-        self.wfile.write(head + body)
-
-    def cut(self, _: Reply, head: bytes, body: bytes) -> None:
-        """Hang up in the middle of the body."""
-        self.close_connection = True
-        self.wfile.write(head + body[: len(body) // 2])
-
-    def drip(self, reply: Reply, head: bytes, body: bytes) -> None:
-        """Send the head at once, the body byte by byte."""
-        self.wfile.write(head)
-        self.drip_headers(reply, b"", body)
-
-    def drip_headers(self, reply: Reply, head: bytes, body: bytes) -> None:
-        """Send all byte by byte, until the client or the server ends it."""
-        self.close_connection = True
-        for byte in head + body:
-            self.wfile.write(bytes((byte,)))
-            if self.server.stopped.wait(reply.pause):
-                return
-
-    def reset(self, _: Reply, _head: bytes, _body: bytes) -> None:
-        """Reset the connection without an answer."""
-        self.close_connection = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
-
-
-DELIVERIES: Final[dict[str, Callable[[Handler, Reply, bytes, bytes], None]]] = {
-    each.__name__: each for each in (Handler.whole, Handler.cut, Handler.drip, Handler.drip_headers, Handler.reset)
-}
-"""The ways an answer can be sent, by the names that `Reply.delivery` has for them."""
-
-
-def _control(api: Api, request: Request) -> Reply:
-    """What another process can ask of the sandbox itself; these requests are not recorded."""
-    match request.method, request.path.removeprefix("/sandbox/"):
-        case "GET", "requests":
-            return Reply(200, {"data": list(api.requests)})
-        case "GET", "credentials":
-            return Reply(200, {"data": sorted(api.credentials)})
-        case "GET", name if name in LISTS or name == "organization":
-            return Reply(200, {"data": list(api.records(name).values())})
-        case "POST", "mutate":
-            random, number = Random(int(request.query.get("seed", "0"))), int(request.query.get("count", "1"))
-            return Reply(200, {"data": api.mutate(random, number, everything="everything" in request.query)})
-        case _:
-            return Reply(404, {"error": "the sandbox has no such path"})
+        head = "\r\n".join((*lines, "", "")).encode("latin-1")
+        match reply.delivery:
+            case "cut":
+                self.close_connection = True
+                self.wfile.write(head + body[: len(body) // 2])
+            case "reset":
+                self.close_connection = True
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+            case _:
+                self.wfile.write(head + body)

@@ -32,8 +32,7 @@ class Reply:
 
     Attributes:
         body: Bytes, or anything that JSON can write.
-        delivery: How it is sent, a name of `sandbox.server.DELIVERIES`.
-        pause: Seconds between two bytes of a reply that drips.
+        delivery: "whole", "cut" in the middle of the body, or "reset": the connection is, without an answer.
     """
 
     status: int
@@ -41,7 +40,6 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     delivery: str = "whole"
-    pause: float = 0
 
 
 def error(status: int, code: str, message: str) -> Reply:
@@ -57,6 +55,11 @@ def refusal(name: str) -> Reply:
 def not_found() -> Reply:
     """The reply to a path that the API does not have."""
     return error(404, "ENDPOINT_NOT_FOUND", "The requested endpoint does not exist.")
+
+
+def no_resource() -> Reply:
+    """The reply to the ID of something that does not exist."""
+    return error(404, "RESOURCE_NOT_FOUND", "The requested resource was not found.")
 
 
 def forbidden() -> Reply:

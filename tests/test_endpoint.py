@@ -117,8 +117,7 @@ def company(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """An account that has widgets too."""
     endpoint = ListEndpoint(
         filters={"colors": lambda value: lambda record: record.sent["color"] in value.split(",")},
-        related={"parts": lambda record: [{"of": record.id}]},
-        is_archived=lambda _: False,
+        related={"parts": lambda record, *_: [{"of": record.id}]},
     )
     monkeypatch.setitem(LISTS, "widgets", endpoint)
     monkeypatch.setitem(LISTS, "gadgets", endpoint)

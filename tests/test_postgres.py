@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import Behaviour, Fault, Request, Sandbox
-from sandbox.lists import DATE_FIELDS, OBJECT_FIELDS
+from sandbox.order import DATE_FIELDS
+from sandbox.render import OBJECT_FIELDS
 from tests.loaders import pipe
 from tests.tap import RUNS, settings_for
 

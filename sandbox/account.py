@@ -19,9 +19,9 @@ from sandbox.tasks import completed_steps, completion, has_tasks, one_off_tasks,
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime
 
     from sandbox.behaviour import Behaviour
+    from sandbox.clock import Clock
 
 FEED = "activity-feeds"
 
@@ -66,13 +66,13 @@ class Account:
         runs: Collection,
         seed: int,
         org_id: str,
-        now: Callable[[], datetime],
+        clock: Clock,
         behaviour: Callable[[], Behaviour],
         one_offs: int | None = None,
     ) -> None:
         """Know the processes, and where to look up the time and the version of the API."""
         self._one_offs = one_offs
-        self._runs, self._seed, self._org_id, self._now, self._behaviour = runs, seed, org_id, now, behaviour
+        self._runs, self._seed, self._org_id, self._clock, self._behaviour = runs, seed, org_id, clock, behaviour
         self._log: list[Change] = []
         self._tasks_of_run: dict[str, list[str]] = {}
         self._past_tokens: set[str] = set()
@@ -186,7 +186,7 @@ class Account:
     def settle(self) -> None:
         """Date the processes whose time has come, where a server does so late."""
         with self._runs.lock:
-            now = int(self._now().timestamp())
+            now = self._clock.seconds()
             due = [each for each in self._late if each[0] <= now]
             self._late = [each for each in self._late if each[0] > now]
             for _, run_id, at in sorted(due):
@@ -197,7 +197,7 @@ class Account:
         behaviour, run_id = self._behaviour(), task.sent["run_id"]
         if run_id is None or kind not in behaviour.task_dates_run:
             return
-        now = int(self._now().timestamp())
+        now = self._clock.seconds()
         self._late.append((now + behaviour.run_date_delay, run_id, now + behaviour.run_date_offset))
         self.settle()
 
@@ -258,14 +258,14 @@ class Account:
         """Bring an archived template or one-off task back."""
         return self._archived(name, key, None, "unarchived")
 
-    def complete(self, task_id: str, completer: int | None = None) -> dict[str, Any]:
+    def complete(self, task_id: str) -> dict[str, Any]:
         """Complete a task, which moves its process; KeyError if there is no such task."""
         with self._runs.lock:
             tasks = self.collections["tasks"]
             before = tasks.records[task_id]
             if before.sent["completed_at"]:
                 return before.sent
-            after = changed_task(before, completion(before.sent, self._stamp(), completer))
+            after = changed_task(before, completion(before.sent, self._stamp()))
             tasks.put(after)
             change = Change(self._stamp(), [task_completed(after)])
             run = self._runs.records.get(before.sent["run_id"] or "")
@@ -278,16 +278,14 @@ class Account:
             self._date_run(after, "complete")
             return tasks.records[task_id].sent
 
-    def comment(self, task_id: str, content: str, author: int = MEMBERS[0], label: str = "comment") -> dict[str, Any]:
+    def comment(self, task_id: str, content: str, author: int = MEMBERS[0]) -> dict[str, Any]:
         """Comment on a task; whether that changes the task is up to the behaviour `comment_moves_task`."""
         with self._runs.lock:
             task = self.collections["tasks"].records[task_id]
             at = self._stamp()
             threads = task.hidden["threads"]
-            made = thread(task_id, self._next(), author, at, content=content, label=label)
-            sent = {**task.sent, "problem": task.sent["problem"] or label == "problem"}
-            if self._behaviour().comment_moves_task:
-                sent["last_updated"] = at
+            made = thread(task_id, self._next(), author, at, content=content)
+            sent = {**task.sent, "last_updated": at} if self._behaviour().comment_moves_task else task.sent
             self.collections["tasks"].put(Record(task_id, sent, {**task.hidden, "threads": [*threads, made]}))
             self._happened(Change(at, [commented(made)]))
             if self._behaviour().comment_moves_task:
@@ -323,7 +321,7 @@ class Account:
         return Record(run.id, sent, run.hidden)
 
     def _new(self, name: str, fields: dict[str, Any]) -> Record:
-        number, at = self._next(), int(self._now().timestamp())
+        number, at = self._next(), self._clock.seconds()
         if name == "users":
             members = self.collections["users"].records.values()
             fields.setdefault("id", max(member.sent["id"] for member in members) + 1)
@@ -335,18 +333,14 @@ class Account:
         return self._made
 
     def _stamp(self) -> str:
-        return stamp(int(self._now().timestamp()))
+        return stamp(self._clock.seconds())
 
     @property
     def credentials(self) -> set[str]:
         """Every token that any record holds or ever held."""
         with self._runs.lock:
-            names = ("runs", "tasks", "checklists", "users", "guests", "groups", "tags", "folders")
-            found = set(self._past_tokens)
-            for name in names:
-                for record in self.collections[name].records.values():
-                    found |= _tokens(record)
-            return found
+            lists = [self.collections[name] for name in ("runs", *NEW)]
+            return self._past_tokens.union(*(_tokens(each) for made in lists for each in made.records.values()))
 
 
 def _tokens(record: Record) -> set[str]:

@@ -62,10 +62,7 @@ def change(account: Account, random: Random) -> str:
 def _pick(account: Account, random: Random, name: str, kind: str) -> str | None:
     """The id of a record that such a change can be made of."""
     view = account.collections[name].view(("change", kind), _can(name, kind), lambda _: 0)
-    if not len(view):
-        return None
-    place = random.randrange(len(view))
-    return view.ids(place, place + 1)[0]
+    return view.pick(random) if len(view) else None
 
 
 def _can(name: str, kind: str) -> Callable[[Record], bool]:

@@ -7,34 +7,26 @@ from datetime import datetime, timedelta, timezone
 
 
 class Clock:
-    """Tells the time in whole seconds; it runs, or is frozen.
-
-    Attributes:
-        offset: Seconds a running clock was moved ahead.
-    """
+    """Tells the time in whole seconds; it runs until it is set, and is frozen from then on."""
 
     def __init__(self, start: datetime) -> None:
         """Start at this time, and run on."""
-        self.offset: float = 0
         self._start, self._began = start, time.monotonic()
-        self._frozen: datetime | None = None
+        self._frozen = False
 
     def now(self) -> datetime:
         """The time, in UTC."""
-        running = self._start + timedelta(seconds=time.monotonic() - self._began + self.offset)
-        return (self._frozen or running).replace(microsecond=0)
+        ran = 0 if self._frozen else time.monotonic() - self._began
+        return (self._start + timedelta(seconds=ran)).replace(microsecond=0)
 
     def seconds(self) -> int:
         """The time in seconds since 1970."""
         return int(self.now().timestamp())
 
-    def set(self, now: datetime | None) -> None:
-        """Freeze it at this time, which has a time zone; None lets it run again."""
-        self._frozen = None if now is None else now.astimezone(timezone.utc)
+    def set(self, now: datetime) -> None:
+        """Freeze it at this time, which has a time zone."""
+        self._start, self._frozen = now.astimezone(timezone.utc), True
 
     def advance(self, seconds: float) -> None:
         """Move it; frozen or not."""
-        if self._frozen is None:
-            self.offset += seconds
-        else:
-            self._frozen += timedelta(seconds=seconds)
+        self._start += timedelta(seconds=seconds)

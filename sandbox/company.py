@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from datetime import datetime
 
-    from sandbox.store import View
-
 _ELSEWHERE = 0.7
 
 
@@ -57,7 +55,7 @@ class Company:
             runs: How many runs to make up.
             seed: The same seed makes the same runs.
             behaviour: The version of the API.
-            data: Exactly these runs, as the API sends them; fields of `internal` are taken from them too.
+            data: Exactly these runs, as the API sends them; their HIDDEN_FIELDS too, which it does not send.
             template: The title of the template of all made-up runs ("Stocktaking" has eight steps), None for several.
             one_offs: How many tasks of no process there are, None for about one in ten runs.
         """
@@ -68,7 +66,7 @@ class Company:
         records = generate(runs, seed, self._template) if data is None else (_record(fields) for fields in data)
         self.clock = Clock(AS_OF)
         self._runs = Collection(records)
-        self.account = Account(self._runs, seed, self.org_id, self.now, lambda: self.behaviour, one_offs)
+        self.account = Account(self._runs, seed, self.org_id, self.clock, lambda: self.behaviour, one_offs)
         self.collections = self.account.collections
         self._random = Random(f"{seed} later")
         self._snapshot: tuple[Hashable, dict[str, dict[str, Any]]] = (None, {})
@@ -134,29 +132,14 @@ class Company:
         """Every token that any record of any list holds or ever held: none may be in anything a reader puts out."""
         return self.account.credentials | tokens_in(str(self.organization))
 
-    @property
-    def internal(self) -> dict[str, dict[str, Any]]:
-        """What runs have but the API filters by only, by id: tag_ids, folder_id, problem_open, improvement."""
-        with self._runs.lock:
-            return {record.id: record.hidden for record in self._runs.records.values()}
-
     # Time
-
-    @property
-    def clock_offset(self) -> float:
-        """Seconds the server's clock is ahead."""
-        return self.clock.offset
-
-    @clock_offset.setter
-    def clock_offset(self, seconds: float) -> None:
-        self.clock.offset = seconds
 
     def now(self) -> datetime:
         """The server's clock, in whole seconds."""
         return self.clock.now()
 
-    def set_clock(self, now: datetime | None) -> None:
-        """Freeze the clock at this time, which has a time zone; None lets it run again."""
+    def set_clock(self, now: datetime) -> None:
+        """Freeze the clock at this time, which has a time zone."""
         self.clock.set(now)
 
     def advance(self, seconds: float) -> None:
@@ -173,10 +156,7 @@ class Company:
         """Change fields of a run; KeyError if there is none."""
         with self._runs.lock:
             record = self._runs.records[run_id]
-            changes = {"last_updated": self._stamp(), **fields}
-            sent = {name: value for name, value in changes.items() if name not in HIDDEN_FIELDS}
-            hidden = {name: value for name, value in changes.items() if name in HIDDEN_FIELDS}
-            after = Record(run_id, {**record.sent, **sent}, {**record.hidden, **hidden})
+            after = _record({**record.sent, **record.hidden, "last_updated": self._stamp(), **fields})
             self._runs.put(after)
             verb, field = _told(record.sent, after.sent, next(iter(fields), None))
             self.account.run_changed(record, after, verb, field)
@@ -216,15 +196,15 @@ class Company:
                 archived = self._runs.view("archived", is_archived, lambda _: 0)
                 kind = random.choices(("touch", "create", "archive", "restore", "delete"), (55, 15, 17, 8, 5))[0]
                 if kind in {"restore", "delete"} and archived:
-                    run_id = _pick(random, archived)
+                    run_id = archived.pick(random)
                     self.restore(run_id) if kind == "restore" else self.delete(run_id)
                 elif kind == "create" or not live:
                     run_id = self._launch(random, {})["id"]
                 elif kind == "archive":
-                    run_id = _pick(random, live)
+                    run_id = live.pick(random)
                     self.archive(run_id)
                 else:
-                    run_id = _pick(random, live)
+                    run_id = live.pick(random)
                     self.touch(run_id, **self._some_change(random, run_id))
                 changed.append(run_id)
         return changed
@@ -264,11 +244,6 @@ def _told(before: dict[str, Any], after: dict[str, Any], field: str | None) -> t
     if before.get("status") != after.get("status") == "complete":
         return "completed", None
     return "updated", field
-
-
-def _pick(random: Random, view: View) -> str:
-    place = random.randrange(len(view))
-    return view.ids(place, place + 1)[0]
 
 
 def _record(fields: dict[str, Any]) -> Record:

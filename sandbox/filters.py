@@ -30,14 +30,6 @@ def is_true(value: str | None) -> bool:
     return (value or "").lower() in _TRUE
 
 
-def _text(values: Iterable[Any]) -> set[str]:
-    return {str(value) for value in values}
-
-
-def _split(value: str) -> set[str]:
-    return {part.strip() for part in value.split(",") if part.strip()}
-
-
 def _search(*fields: str) -> Filter:
     def search(value: str) -> Predicate:
         needle = value.lower()
@@ -72,12 +64,14 @@ def _one_of(name: str, words: dict[str, Predicate]) -> Filter:
     return choose
 
 
-def _owners(value: str) -> Predicate:
-    wanted = _split(value)
-    return lambda run: bool(
-        wanted
-        & _text((run.sent.get("owner_id"), *(run.sent.get("users") or ()), *(run.sent.get("collaborators") or ())))
-    )
+def _any_of(values: Callable[[Record], Iterable[Any]]) -> Filter:
+    """Whether a record has one of the values that a text with commas lists."""
+
+    def choose(value: str) -> Predicate:
+        wanted = {part.strip() for part in value.split(",")}
+        return lambda record: any(str(each) in wanted for each in values(record))
+
+    return choose
 
 
 def _equals(field: str) -> Filter:
@@ -89,42 +83,28 @@ def _hidden(field: str) -> Filter:
 
 
 def _is(field: str) -> Filter:
-    def choose(value: str) -> Predicate:
-        wanted = is_true(value)
-        return lambda record: bool(record.sent.get(field)) is wanted
-
-    return choose
+    return lambda value: lambda record: bool(record.sent.get(field)) is is_true(value)
 
 
-def _tags(value: str) -> Predicate:
-    wanted = _split(value)
-    return lambda run: bool(wanted & _text(run.hidden.get("tag_ids") or ()))
+def _people(run: Record) -> Iterable[Any]:
+    return (run.sent.get("owner_id"), *(run.sent.get("users") or ()), *(run.sent.get("collaborators") or ()))
 
 
-def _untagged(value: str) -> Predicate:
-    if not is_true(value):
-        return lambda _run: True
-    return lambda run: not run.hidden.get("tag_ids")
-
-
-def _groups(value: str) -> Predicate:
-    wanted = _split(value)
-    return lambda run: bool(wanted & _text(run.sent.get("groups") or ()))
-
+_run_tags = _any_of(lambda run: run.hidden.get("tag_ids") or ())
 
 RUN_FILTERS: dict[str, Filter] = {
     "q": _search("name"),
     "status": _one_of("status", _RUN_STATUS),
-    "owners": _owners,
+    "owners": _any_of(_people),
     "checklist_id": _equals("checklist_id"),
     "blueprint_id": _equals("checklist_id"),
     "folder": _hidden("folder_id"),
-    "tag": _tags,
-    "tag_ids": _tags,
-    "untagged": _untagged,
+    "tag": _run_tags,
+    "tag_ids": _run_tags,
+    "untagged": lambda value: lambda run: not (is_true(value) and run.hidden.get("tag_ids")),
     "starred": _is("starred"),
     "type": _equals("type"),
-    "groups": _groups,
+    "groups": _any_of(lambda run: run.sent.get("groups") or ()),
 }
 
 
@@ -148,14 +128,6 @@ _TASK_STATUS: dict[str, Predicate] = {
     "due_soon": lambda task: bool(task.hidden["due_soon"]),
     "hasproblem": lambda task: bool(task.sent["problem"]),
 }
-
-
-def _owned(bucket: str) -> Filter:
-    def owned(value: str) -> Predicate:
-        wanted = _split(value)
-        return lambda task: bool(wanted & _text(task.sent["owners"][bucket]))
-
-    return owned
 
 
 def _unassigned(value: str) -> Predicate:
@@ -192,9 +164,9 @@ def _tag(value: str) -> Predicate:
 TASK_FILTERS: dict[str, Filter] = {
     "q": _search("title"),
     "status": _one_of("status", _TASK_STATUS),
-    "owners": _owned("users"),
-    "guests": _owned("guests"),
-    "groups": _owned("groups"),
+    "owners": _any_of(lambda task: task.sent["owners"]["users"]),
+    "guests": _any_of(lambda task: task.sent["owners"]["guests"]),
+    "groups": _any_of(lambda task: task.sent["owners"]["groups"]),
     "tag": _tag,
     "created": _created,
     "deadline_on": _dated("deadline_on", "deadline", str.__eq__),
@@ -208,7 +180,7 @@ CHECKLIST_FILTERS: dict[str, Filter] = {
     "status": _equals("status"),
     "type": _equals("type"),
     "starred": _is("starred"),
-    "folder": lambda value: lambda record: str(record.sent["folder_id"]) in _split(value),
+    "folder": _any_of(lambda record: (record.sent["folder_id"],)),
     "tag": _tag,
     "owner_id": _equals("owner_id"),
 }

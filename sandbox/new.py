@@ -16,41 +16,26 @@ if TYPE_CHECKING:
 Fields = dict[str, Any]
 
 
-def _user(fields: Fields, _number: int, at: int) -> Record:
-    return people.user(fields.pop("id"), at, **fields)
+def _made_by(make: Callable[..., Record], name: str, made_up: str) -> Callable[[Fields, int, int], Record]:
+    """A maker that also takes the field of this name, or makes it up."""
+
+    def made(fields: Fields, number: int, at: int) -> Record:
+        value = fields.pop(name, made_up.format(number))
+        return make(fields.pop("id"), value, at, **fields)
+
+    return made
 
 
-def _guest(fields: Fields, number: int, at: int) -> Record:
-    return people.guest(fields.pop("id"), fields.pop("email", f"guest{number}@later.example"), at, **fields)
-
-
-def _group(fields: Fields, number: int, at: int) -> Record:
-    return people.group(fields.pop("id"), fields.pop("name", f"Group {number}"), at, **fields)
-
-
-def _tag(fields: Fields, number: int, at: int) -> Record:
-    return labels.tag(fields.pop("id"), fields.pop("title", f"Tag {number}"), at, **fields)
-
-
-def _folder(fields: Fields, number: int, at: int) -> Record:
-    return labels.folder(fields.pop("id"), fields.pop("name", f"Folder {number}"), at, **fields)
-
-
-def _checklist(fields: Fields, number: int, at: int) -> Record:
-    template = templates.new_template(fields.pop("title", f"Template {number}"), fields.pop("id"))
-    return templates.checklist(template, stamp(at), **fields)
-
-
-def _task(fields: Fields, number: int, at: int) -> Record:
-    return one_off(fields.pop("id"), fields.pop("title", f"Task {number}"), at, **fields)
+def _checklist(template_id: str, title: str, at: int, **fields: Any) -> Record:
+    return templates.checklist(templates.new_template(title, template_id), stamp(at), **fields)
 
 
 NEW: dict[str, Callable[[Fields, int, int], Record]] = {
-    "users": _user,
-    "guests": _guest,
-    "groups": _group,
-    "tags": _tag,
-    "folders": _folder,
-    "checklists": _checklist,
-    "tasks": _task,
+    "users": lambda fields, _, at: people.user(fields.pop("id"), at, **fields),
+    "guests": _made_by(people.guest, "email", "guest{}@later.example"),
+    "groups": _made_by(people.group, "name", "Group {}"),
+    "tags": _made_by(labels.tag, "title", "Tag {}"),
+    "folders": _made_by(labels.folder, "name", "Folder {}"),
+    "checklists": _made_by(_checklist, "title", "Template {}"),
+    "tasks": _made_by(one_off, "title", "Task {}"),
 }

@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from sandbox.store import Collection
     from sandbox.wire import Request
 
-_MOST_BODIES = 64
-
 
 class Pages:
-    """Writes pages; it remembers those of an account that does not change, and how many it wrote of each list."""
+    """Writes pages, and remembers how many it wrote of each list."""
 
     def __init__(self, collections: Mapping[str, Collection]) -> None:
         """Write pages of these lists, whose one lock the caller holds."""
@@ -35,7 +33,6 @@ class Pages:
         self._random = Random(0)
         self._sent: Counter[Hashable] = Counter()
         self._made = count()
-        self._bodies: dict[Hashable, bytes] = {}
 
     def body(
         self,
@@ -60,12 +57,6 @@ class Pages:
         )
         page = 1 if behaviour.ignore_page or everything else _positive(query.get("page"), 1)
         size = 0 if everything else self._size(request.path, page, asked, endpoint, behaviour)
-        versions = tuple(each.version for each in list(self._collections.values()))
-        key = (request.path, tuple(query.items()), size, versions, behaviour.key)
-        body = self._bodies.get(key)
-        if body is not None:
-            return body
-
         view = _view(collection, endpoint, query, behaviour, only)
         total = len(view)
         start, stop = (0, total) if everything else ((page - 1) * size, page * size)
@@ -80,12 +71,7 @@ class Pages:
             numbers = {"total": total, "count": len(records), "per_page": size, "current_page": page}
             meta = _meta(numbers, asked, request, host, behaviour)
             body += b',"meta":' + msgspec.json.encode(meta) if meta is not None else b""
-        body += b"}"
-        if not behaviour.shuffle_ties and not behaviour.endless:
-            if len(self._bodies) >= _MOST_BODIES:
-                del self._bodies[next(iter(self._bodies))]
-            self._bodies[key] = body
-        return body
+        return body + b"}"
 
     def _size(self, path: str, page: int, asked: int, endpoint: ListEndpoint, behaviour: Behaviour) -> int:
         key = (path, behaviour.sizes)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 _FIRST = ("Aiko", "Björn", "Chloé", "Dmitri", "Elif", "Fatima", "Grace", "Hồng", "Inês", "João", "Kofi", "Łucja")
 _LAST = ("O'Neill", "García", "Nakamura", "Østergaard", "Schmidt", "van den Berg", "İnce", "Smith-Jones", "Ndiaye")
 _TEAMS = ("Sales", "People", "Finance", "IT", None)
-_OUTSIDE = 4
 _INVITED, _DISABLED = (1041, 1042, 1043), (1044, 1045)
 
 SLOW_MEMBERS = (1003, 1011, 1020)

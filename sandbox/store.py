@@ -60,6 +60,10 @@ class View:
             shuffled += ids
         return shuffled[start - first : start - first + len(rows)]
 
+    def pick(self, random: Random) -> str:
+        """The id of any of them."""
+        return self._rows[random.randrange(len(self._rows))][1]
+
     def replace(self, old: Record | None, new: Record | None) -> None:
         """Follow one change of a record."""
         if old is not None and self._matches(old):

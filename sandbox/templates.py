@@ -153,8 +153,6 @@ TEMPLATE_OF = {template.id: template for template in ALL_TEMPLATES}
 _CREATED = {template.id: stamp(END - (410 + 7 * number) * DAY) for number, template in enumerate(ALL_TEMPLATES)}
 STEPS = {template.id: steps(template, _CREATED[template.id]) for template in ALL_TEMPLATES}
 STEP_OF = {step.id: step for made in STEPS.values() for step in made}
-BOTTLENECK = next(step for step in STEPS[TEMPLATES[0].id] if step.title == "Data import")
-"""The step that takes longest by far."""
 PLAN_FIELDS = {template.id: template.fields[1] for template in ALL_TEMPLATES}
 """For each template the field of its kick-off form that asks for the plan, which rules look at."""
 SENT_BACK = {template.id: _SENT_BACK[template.title] for template in TEMPLATES if template.title in _SENT_BACK}

@@ -6,11 +6,11 @@ from bisect import bisect_left
 from datetime import date, timedelta
 from typing import Final
 
-from sandbox.data import AS_OF, DAY, END, START
+from sandbox.data import DAY, END, START
 
 _OPENS, _HOURS = 8 * 3600, 10 * 3600
 _FRIDAY = 5
-_FREE: Final = (
+_HOLIDAYS: Final = (
     ("Spring holiday", 259, 1),
     ("Works outing", 238, 1),
     ("Summer break", 157, 5),
@@ -19,13 +19,8 @@ _FREE: Final = (
 )
 """Names, how many days before AS_OF they begin, and how many days they last."""
 
-HOLIDAYS: Final[dict[date, str]] = {
-    (AS_OF - timedelta(days=before - number)).date(): name for name, before, days in _FREE for number in range(days)
-}
-"""The company's days off, by date."""
-
 _EPOCH = date(1970, 1, 1)
-_OFF = {(day - _EPOCH).days for day in HOLIDAYS}
+_OFF = {END // DAY - before + number for _, before, days in _HOLIDAYS for number in range(days)}
 _DAYS = [
     day
     for day in range(START // DAY, END // DAY + 1)

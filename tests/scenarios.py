@@ -41,7 +41,7 @@ def account(seed: int) -> Sandbox:
 def tags_of(sandbox: Sandbox) -> dict[str, list[str]]:
     """The titles of the tags of each process."""
     titles = {tag_id: tag["title"] for tag_id, tag in sandbox.records("tags").items()}
-    return {run_id: sorted(titles[tag] for tag in run["tag_ids"]) for run_id, run in sandbox.internal.items()}
+    return {run_id: sorted(titles[tag] for tag in run["tag_ids"]) for run_id, run in sandbox.hidden("runs").items()}
 
 
 @pytest.fixture(scope="session")

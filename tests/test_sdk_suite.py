@@ -188,7 +188,7 @@ def test_related_data_arrives_unwrapped(wrapped: bool) -> None:
         for record in result.records:
             validator.validate(record)
             assert record[EXTRA] is None or not record[EXTRA].keys() & set(RELATED)
-            tags = sandbox.internal[record["id"]]["tag_ids"]
+            tags = sandbox.hidden("runs")[record["id"]]["tag_ids"]
             assert [tag["id"] for tag in record["tags"]] == list(tags)
             tagged += bool(tags)
             assert record["checklist"]["id"] == record["checklist_id"]

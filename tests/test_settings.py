@@ -424,7 +424,7 @@ FILTERS: dict[str, tuple[str, Any, str, Callable[[Run, Run], bool]]] = {
 
 
 def matching(sandbox: Sandbox, matches: Callable[[Run, Run], bool]) -> set[str]:
-    hidden = sandbox.internal
+    hidden = sandbox.hidden("runs")
     return {identity for identity, run in sandbox.runs.items() if matches(run, hidden[identity])}
 
 

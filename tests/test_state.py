@@ -190,11 +190,11 @@ def test_an_incremental_sync_costs_at_most_three_requests(sandbox: Sandbox, chan
 @pytest.mark.parametrize("is_first", [True, False], ids=["first of all", "under a state"])
 def test_an_incremental_sync_after_one_of_all_reads_what_changed_since(sandbox: Sandbox, is_first: bool) -> None:
     state = None if is_first else run_tap(sandbox).states[-1]
-    sandbox.clock_offset = 3600
+    sandbox.advance(3600)
     sandbox.mutate(Random(1), 5)
     everything = run_tap(sandbox, catalog=catalog(["runs"], full=True), state=state)
     assert everything.ids == set(sandbox.runs)
-    sandbox.clock_offset = 7200
+    sandbox.advance(3600)
     changed = sandbox.mutate(Random(2), 5)
     after = run_tap(sandbox, state=everything.states[-1])
     assert set(changed) & sandbox.runs.keys() <= after.ids

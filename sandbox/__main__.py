@@ -10,6 +10,7 @@ import sys
 import threading
 
 from sandbox import SERVERS, Behaviour, Sandbox
+from sandbox.data import AS_OF
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
         names = ("api_url", "org_id", "access_token", "client_id", "client_secret", "token_url")
         # The line is a config for the tap as it stands.
         print(json.dumps({name: getattr(sandbox, name) for name in names}), flush=True)
-        print(f"as of {sandbox.as_of:%Y-%m-%dT%H:%M:%SZ}", file=sys.stderr, flush=True)
+        print(f"as of {AS_OF:%Y-%m-%dT%H:%M:%SZ}", file=sys.stderr, flush=True)
         stopped.wait()
 
 

@@ -34,10 +34,7 @@ class Company:
         behaviour: The version of the API, which also says what a change brings along.
         account: Changes the other lists.
         collections: Every list by the name it has in its path, as it is held.
-        as_of: When the made-up past ended: the clock starts there and runs on.
     """
-
-    as_of = AS_OF
 
     def __init__(
         self,

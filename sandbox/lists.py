@@ -202,10 +202,8 @@ def _tag_scope(query: Mapping[str, str], *_: Any) -> tuple[Hashable, Predicate]:
 def _folder_scope(query: Mapping[str, str], behaviour: Behaviour) -> tuple[Hashable, Predicate]:
     kind = "run" if query.get("folder_type") == "run" else "checklist"
     top_only = behaviour.kind("folders") and not query.get("parent_id")
-    return (
-        kind,
-        top_only,
-    ), lambda folder: folder.sent["folder_type"] == kind and not (top_only and folder.sent["parent_id"])
+    key = (kind, top_only)
+    return key, lambda folder: folder.sent["folder_type"] == kind and not (top_only and folder.sent["parent_id"])
 
 
 LISTS: dict[str, ListEndpoint] = {

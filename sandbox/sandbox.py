@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
 from sandbox.api import Api
 from sandbox.server import Server
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 
 class Sandbox(Api):
@@ -37,11 +33,6 @@ class Sandbox(Api):
         """Start to serve."""
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop to serve."""
         self.stop()

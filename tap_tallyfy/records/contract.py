@@ -53,6 +53,7 @@ class Contract(OpenAPISchema[str]):
     def __init__(self, source: Path) -> None:
         super().__init__(source)
         self._records: dict[str, JsonSchema] = {}
+        self._columns: dict[str, dict[str, JsonSchema]] = {}
 
     def operation(self, path: str) -> dict[str, Any]:
         """Return the GET operation of a path.
@@ -93,12 +94,17 @@ class Contract(OpenAPISchema[str]):
         return frozenset(second_names.get(name, name) for name in names)
 
     def columns(self, key: str) -> dict[str, JsonSchema]:
-        """Return the properties that a record can have in a table, related data among them, each of one type."""
-        return {
-            name: _column(described)
-            for name, described in self._properties(key).items()
-            if not (_CREDENTIAL in described or _SAME_AS in described)
-        }
+        """Return the properties that a record can have in a table, related data among them, each of one type.
+
+        They are those of all callers; none may change them.
+        """
+        if key not in self._columns:
+            self._columns[key] = {
+                name: _column(described)
+                for name, described in self._properties(key).items()
+                if not (_CREDENTIAL in described or _SAME_AS in described)
+            }
+        return self._columns[key]
 
     def credentials(self, key: str) -> frozenset[str]:
         """Return the properties of a record that open something to whoever has them."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(runs=250, seed=3) as sandbox:
+    with Sandbox(runs=60, seed=3) as sandbox:
         yield sandbox
 
 
@@ -286,14 +286,9 @@ def test_settings_from_the_environment_reach_the_tap_and_unset_ones_do_not(proje
 
 
 def test_what_meltano_sets_reaches_the_tap_as_what_it_is(project: Project) -> None:
-    settings = {
+    settings = {  # one of each kind: that all kinds are declared as they are, the first tests show
         "stream_maps": {"runs": {"name": "__NULL__"}},
-        "stream_map_config": {"rate": 2},
-        "faker_config": {"seed": 1},
-        "batch_config": {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///tmp"}},
-        "flattening_enabled": True,
         "flattening_max_depth": 2,
-        "flattening_separator": "__",
         "trust_totals": False,
         "full_task_sync_hours": 1.5,
         "report": "output/report.json",
@@ -305,29 +300,32 @@ def test_what_meltano_sets_reaches_the_tap_as_what_it_is(project: Project) -> No
     TapTallyfy(config={**config, "org_id": "some", "access_token": "some"})
 
 
-def emitted(project: Project, sandbox: Sandbox, extractor: str) -> set[str]:
-    """The streams of which an extractor sends records."""
-    account = {**variables("tap-tallyfy", **settings_for(sandbox)), "MELTANO_AUTO_INSTALL": "false"}
-    messages = map(json.loads, project.meltano("invoke", extractor, **account).splitlines())
-    return {message["stream"] for message in messages if message["type"] == "RECORD"}
-
-
 def test_meltano_select_adds_what_is_off_by_default(project: Project, sandbox: Sandbox) -> None:
-    off = {stream.name for stream in STREAMS if not stream.selected_by_default}
-    assert off >= {"comments", "activity_feed"}
-    assert emitted(project, sandbox, "tap-tallyfy").isdisjoint(off)
+    by_default = {stream.name for stream in STREAMS if stream.selected_by_default}
+    assert len(STREAMS) > len(by_default | {"comments", "activity_feed"}) > len(by_default) + 1
     project.meltano("select", "tap-tallyfy", "activity_feed", "actor")
-    for name in off:
-        project.meltano("select", "tap-tallyfy", name, "*")
-    assert emitted(project, sandbox, "tap-tallyfy") == {stream.name for stream in STREAMS}
-    selected = project.meltano("select", "tap-tallyfy", "--list")
-    assert re.search(r"selected *\] activity_feed\.actor$", selected, re.MULTILINE)
+    project.meltano("select", "tap-tallyfy", "comments", "*")
+    account = {**variables("tap-tallyfy", **settings_for(sandbox)), "MELTANO_AUTO_INSTALL": "false"}
+    messages = map(json.loads, project.meltano("invoke", "tap-tallyfy", **account).splitlines())
+    columns = {message["stream"]: {*message["record"]} for message in messages if message["type"] == "RECORD"}
+    assert columns.keys() == by_default | {"comments", "activity_feed"}
+    assert "actor" in columns["activity_feed"]
+    assert "verb" not in columns["activity_feed"]
 
 
-def test_the_extractor_to_be_run_often_reads_what_changes_all_day(project: Project, sandbox: Sandbox) -> None:
-    assert emitted(project, sandbox, "tap-tallyfy--often") == {"runs", "kickoff_answers", "tasks", "task_answers"}
-    paths = {request.path.rpartition("/")[2] for request in sandbox.requests}
-    assert paths == {"runs", "tasks"}
+def test_the_extractor_to_be_run_often_reads_what_changes_all_day_and_heeds_a_filter_of_the_environment(
+    project: Project, sandbox: Sandbox
+) -> None:
+    account = {**variables("tap-tallyfy", **settings_for(sandbox)), "MELTANO_AUTO_INSTALL": "false"}
+    filters = {"TAP_TALLYFY_RUNS_STATUS": "active", "TAP_TALLYFY_RUNS_ARCHIVED": "exclude"}
+    project.meltano("run", "tap-tallyfy--often", "target-jsonl", **account, **filters)
+    files = {file.stem: file for file in (project.folder / "output").glob("*.jsonl")}
+    assert files.keys() == {"runs", "kickoff_answers", "tasks", "task_answers"}
+    assert {request.path.rpartition("/")[2] for request in sandbox.requests} == {"runs", "tasks"}
+    with files["runs"].open(encoding="utf-8") as lines:
+        written = {json.loads(line)["id"] for line in lines}
+    assert written == {run["id"] for run in sandbox.runs.values() if run["status"] == "active"}
+    assert "active" in {request.query.get("status") for request in of_runs(sandbox)}, "the API does the filtering"
 
 
 def test_postgres_holds_what_the_account_holds_after_syncs_of_both_kinds(
@@ -361,24 +359,20 @@ def test_postgres_holds_what_the_account_holds_after_syncs_of_both_kinds(
     assert len(after) == len(before) + 3 - len(gone)
 
 
-def test_a_filter_set_in_the_environment_is_asked_of_the_api(project: Project, sandbox: Sandbox) -> None:
-    sync(project, sandbox, "target-jsonl", TAP_TALLYFY_RUNS_STATUS="active", TAP_TALLYFY_RUNS_ARCHIVED="exclude")
-    with (project.folder / "output/runs.jsonl").open(encoding="utf-8") as lines:
-        written = {json.loads(line)["id"] for line in lines}
-    assert written == {run["id"] for run in sandbox.runs.values() if run["status"] == "active"}
-    assert {request.query.get("status") for request in of_runs(sandbox)} == {"active"}
-
-
 @pytest.fixture
 def alone(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project for the demo, without settings in the environment."""
     for name in [name for name in os.environ if name.startswith(("TAP_TALLYFY_", "TARGET_", "MELTANO_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MELTANO_AUTO_INSTALL", "false")
-    # One test shows that the tables and the page are made; to the others they would add half a minute each.
+    return project
+
+
+@pytest.fixture
+def without_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One test shows that the tables and the page are made; to the others they would add half a minute each."""
     monkeypatch.setattr(demo, "build", lambda *_: None)
     monkeypatch.setattr(demo, "write_page", lambda database, _: database.with_suffix(".html"))
-    return project
 
 
 def execute(database: Path, *statements: str) -> None:
@@ -388,24 +382,28 @@ def execute(database: Path, *statements: str) -> None:
 
 
 def test_the_demo_goes_from_a_made_up_account_to_the_page(
-    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    alone: Project, sandbox: Sandbox, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
     require(DBT.exists(), "dbt is not installed: run `make test`, which installs it")
     require(demo.ANALYZE_PYTHON.exists(), "What draws the charts is not installed: run `make test`, which installs it")
-    (project.folder / ".meltano/utilities").symlink_to(PLUGINS / "utilities")
-    monkeypatch.setenv("MELTANO_AUTO_INSTALL", "false")
-    assert demo.main(project.folder, processes=60) == 0
+    (alone.folder / ".meltano/utilities").symlink_to(PLUGINS / "utilities")
+    database = alone.folder / "output/sandbox.duckdb"
+    own = "TAP_TALLYFY_ORG_ID=mine\nTAP_TALLYFY_RUNS_STATUS=active\nTAP_TALLYFY_START_DATE=2999-01-01\n"
+    (alone.folder / ".env").write_text(own, encoding="utf-8")
+    assert demo.main(alone.folder, processes=60) == 0
     said = capsys.readouterr().out
-    *doing, nothing, database, sql, page = said.splitlines()
+    *doing, nothing, where, sql, page = said.splitlines()
     assert [line.split()[0] for line in doing[:2]] == ["Making", "Syncing"]
+    assert re.search(r"^OK: 12 tables hold all [\d,]+ rows of the account", said, re.MULTILINE)
+    assert re.search(r"^Statuses and dates are equal too: 60 processes; [\d,]+ tasks\.$", said, re.MULTILINE)
     assert re.search(r"^Building \d\d tables and views with dbt.*\nWriting the page, some seconds$", said, re.MULTILINE)
     assert nothing == ""
-    assert [line.split()[-1] for line in (database, page)] == ["output/sandbox.duckdb", "output/sandbox.html"]
+    assert [line.split()[-1] for line in (where, page)] == ["output/sandbox.duckdb", "output/sandbox.html"]
     assert sql.endswith("make sql FILE=output/sandbox.duckdb")
-    assert (project.folder / "output/sandbox.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert (alone.folder / "output/sandbox.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     # What is open is measured when the account was read, by the sandbox's clock and not by ours.
     as_of, stages, holidays = demo.query(
-        project.folder / "output/sandbox.duckdb",
+        database,
         "SELECT as_of::DATE FROM analytics.organization",
         "SELECT count(*) > 0 FROM stages",
         "SELECT count(*) FROM analytics_staging.holidays",
@@ -413,41 +411,19 @@ def test_the_demo_goes_from_a_made_up_account_to_the_page(
     assert as_of == [[AS_OF.date().isoformat()]]
     assert (stages, holidays) == ([[True]], [[3]])
 
-
-def test_the_demo_compares_an_account(alone: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    database = alone.folder / "output/sandbox.duckdb"
-    own = "TAP_TALLYFY_ORG_ID=mine\nTAP_TALLYFY_RUNS_STATUS=active\nTAP_TALLYFY_START_DATE=2999-01-01\n"
-    (alone.folder / ".env").write_text(own, encoding="utf-8")
-    assert demo.main(alone.folder, processes=60) == 0
+    # Another sync is incremental, and leaves the account of the environment alone.
+    request.getfixturevalue("without_page")
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in variables("tap-tallyfy", **settings_for(sandbox)).items():
+            patched.setenv(name, value)
+        assert demo.main(alone.folder, processes=60) == 0
     said = capsys.readouterr().out
-    assert re.search(r"^OK: 12 tables hold all [\d,]+ rows of the account", said, re.MULTILINE)
-    assert re.search(r"^Statuses and dates are equal too: 60 processes; [\d,]+ tasks\.$", said, re.MULTILINE)
-
-    # Another sync is incremental.
-    assert demo.main(alone.folder, processes=60) == 0
-    said = capsys.readouterr().out
+    assert "for your account: make report" in said
+    assert sandbox.requests == []
     changed = re.search(r"Incremental since 20.*, new or changed: ([\d,]+) rows", said)
     assert changed
     assert int(changed[1].replace(",", "")) < 700, "rows that were only sent again are not counted"
     assert re.search(r" \d+ processes, and [1-9]\d* deleted;", said)
-
-    # A database without its state is kept, and filled all the same.
-    execute(database, "CREATE VIEW mine AS SELECT id FROM runs")
-    alone.meltano("--environment=dev", "state", "clear", "--force", "dev:tap-tallyfy-to-target-duckdb:sandbox")
-    assert demo.main(alone.folder, processes=60) == 0
-    assert "Full sync, new or changed: " in capsys.readouterr().out
-    assert demo.query(database, "SELECT count(*) >= 60 FROM mine") == [[[True]]]
-
-
-def test_the_demo_leaves_the_account_of_the_environment_alone(
-    alone: Project, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in variables("tap-tallyfy", **settings_for(sandbox)).items():
-        monkeypatch.setenv(name, value)
-    assert demo.main(alone.folder, processes=60) == 0
-    assert "for your account: make report" in capsys.readouterr().out
-    assert sandbox.requests == []
-    assert demo.query(alone.folder / "output/sandbox.duckdb", "SELECT count(*) FROM runs") == [[[60]]]
 
 
 @pytest.mark.parametrize("content", ["not a database", None], ids=["other file", "folder"])
@@ -463,24 +439,6 @@ def test_the_demo_leaves_a_file_that_it_cannot_read(
     *_, said = capsys.readouterr().out.splitlines()
     assert said.startswith(f"FAIL: {database} cannot be read: ")
     assert database.exists()
-
-
-def test_a_demo_that_was_stopped_before_it_had_all_rows_starts_over(
-    alone: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    database = alone.folder / "output/sandbox.duckdb"
-    assert demo.main(alone.folder, processes=60) == 0
-    database.unlink()
-
-    def stopped(*_: object) -> int:
-        execute(database, "CREATE TABLE half AS SELECT 1")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(demo, "run", stopped)
-        assert demo.main(alone.folder, processes=60) == 130
-    assert "Stopped" in capsys.readouterr().out
-    assert demo.main(alone.folder, processes=60) == 0, capsys.readouterr().out
 
 
 def wait_for(text: str, file: Path, process: subprocess.Popen[str]) -> None:
@@ -500,12 +458,16 @@ demo.cli(Path(sys.argv[1]), 60)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_demo_can_be_stopped_and_run_again(alone: Project, number: signal.Signals) -> None:
-    command = [sys.executable, "-c", ENDLESS_DEMO, str(alone.folder)]
-    log = alone.folder / "output/demo.log"
+def stopped_by(number: signal.Signals, folder: Path) -> None:
+    """Start the demo in a folder, and send a signal to it and all it has started while it syncs."""
+    log = folder / "output/demo.log"
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        [sys.executable, "-c", ENDLESS_DEMO, str(folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     ) as process:
         wait_for("Running job", log, process)
         os.killpg(process.pid, number)
@@ -513,8 +475,51 @@ def test_a_demo_can_be_stopped_and_run_again(alone: Project, number: signal.Sign
     assert process.returncode == 128 + number, said
     assert "Traceback" not in said
     assert "Run completed" in log.read_text(encoding="utf-8"), "Meltano had the time to note that it was stopped"
-    if number == signal.SIGINT:
-        assert demo.main(alone.folder, processes=60) == 0
+
+
+@pytest.mark.usefixtures("without_page")
+def test_a_demo_can_be_stopped_and_run_again(
+    alone: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped_by(signal.SIGINT, alone.folder)
+    assert demo.main(alone.folder, processes=60) == 0, capsys.readouterr().out
+
+    # The state goes with the database, so that one which was stopped before it had all rows starts over.
+    database = alone.folder / "output/sandbox.duckdb"
+    away = database.rename(database.with_name("away.duckdb"))
+
+    def stopped(*_: object) -> int:
+        away.rename(database)
+        execute(database, "DELETE FROM tasks", "CREATE VIEW mine AS SELECT id FROM runs")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(demo, "run", stopped)
+        assert demo.main(alone.folder, processes=60) == 130
+    assert "Stopped" in capsys.readouterr().out
+    assert demo.main(alone.folder, processes=60) == 0, capsys.readouterr().out
+    assert "Full sync, new or changed: " in capsys.readouterr().out
+    # A database without its state is kept.
+    assert demo.query(database, "SELECT count(*) >= 60 FROM mine") == [[[True]]]
+
+
+def test_a_demo_is_stopped_by_sigterm_as_by_ctrl_c(alone: Project) -> None:
+    stopped_by(signal.SIGTERM, alone.folder)
+
+
+def test_a_demo_whose_terminal_is_closed_ends_as_by_sigterm() -> None:
+    program = (
+        "import signal, sys; from sandbox import demo;"
+        "demo.main = lambda *_: print('began', flush=True) or signal.pause(); demo.cli()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "began\n"
+        process.send_signal(signal.SIGHUP)
+        said, _ = process.communicate(timeout=120)
+    assert (process.returncode, said) == (128 + signal.SIGHUP, "")
 
 
 @pytest.mark.parametrize("path", ["output", "output/demo.log"])

@@ -55,6 +55,18 @@ NOTHING = {
     "no success": listed([], success=False),
     "a status in words": listed([], status="error"),
     "a status in digits": listed([], status=500),
+    "a total in Laravel's place": listed([], meta={"current_page": 1, "total": 100}),
+    "a total beside no rows": listed([], current_page=1, total="100"),
+    "a total in capitals": listed([], META={"PAGINATION": {"Total": 100}}),
+    "a next page beside no rows": listed([], links={"next": "https://x/?page=2"}),
+    "an error in a digit": listed([], error=1),
+    "an error spelled otherwise": listed([], Errors=["WHAT-THE-BODY-SAYS"]),
+    "an exception": listed([], exception="WHAT-THE-BODY-SAYS"),
+    "no success as a text": listed([], success="false"),
+    "not ok": listed([], ok=0),
+    "a status as a text": listed([], status="500"),
+    "a status by another name": listed([], statusCode=500),
+    "a code": listed([], code=503),
     "an error beside rows": listed([ROW], error=True),
     "an error and null": b'{"error": true, "data": null}',
     "not JSON": b"<html>WHAT-THE-BODY-SAYS</html>",
@@ -89,6 +101,8 @@ EMPTY = {
     "one page": listed([], meta={"pagination": {"total_pages": 1, "links": []}}),
     "no error": listed([], error=False, errors=[], success=True, status="success"),
     "no error in null": listed([], error=None, errors={}, status=200),
+    "no error in texts": listed([], error="false", success="true", status="200", code="OK", message="none found"),
+    "a total of none in Laravel's place": listed([], current_page=1, last_page=1, total=0, next_page_url=None),
 }
 
 

@@ -27,7 +27,7 @@ def row(second: int, name: str = "") -> Row:
 
 
 def page(window: Window, rows: list[Row], **pagination: Any) -> Page:
-    return Page(window, rows, Pagination.read({"pagination": pagination} if pagination else None))
+    return Page(window, rows, Pagination.read({"meta": {"pagination": pagination}}))
 
 
 def cut(window: Window, rows: list[Row]) -> Page:
@@ -66,11 +66,27 @@ def test_whether_the_api_says_that_a_list_goes_on(pagination: dict[str, Any], mo
 
 @pytest.mark.parametrize("meta", [None, [], {}, 7, {"pagination": None}, {"pagination": [1]}, {"pagination": "x"}])
 def test_a_meta_of_another_shape_says_nothing(meta: object) -> None:
-    assert Pagination.read(meta) == Pagination()
+    assert Pagination.read({"data": [], "meta": meta}) == Pagination()
 
 
-def test_a_capital_letter_makes_no_difference() -> None:
-    assert Pagination.read({"Pagination": {"total": 7}}) == Pagination(total=7)
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {"meta": {"Pagination": {"total": 7, "per_page": 5, "total_pages": 2}}},
+        {"META": {"PAGINATION": {"Total": 7, "Per_Page": 5, "Total_Pages": 2}}},
+        {"meta": {"total": 7, "per_page": 5, "last_page": 2}, "links": {"next": None}},
+        {"total": 7, "per_page": 5, "last_page": 2, "next_page_url": None},
+        {"pagination": {"total": 7, "per_page": 5, "total_pages": 2}},
+    ],
+    ids=str,
+)
+def test_a_page_is_placed_wherever_a_framework_says_so(envelope: dict[str, Any]) -> None:
+    assert Pagination.read({"data": [], **envelope}) == Pagination(total=7, per_page=5, total_pages=2)
+
+
+@pytest.mark.parametrize("envelope", [{"links": NEXT}, {"meta": {"links": NEXT}}, {"next_page_url": "x"}], ids=str)
+def test_a_link_to_a_next_page_may_stand_beside_the_rows(envelope: dict[str, Any]) -> None:
+    assert Pagination.read({"data": [], **envelope}) == Pagination(next_link=True)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +114,7 @@ def test_a_capital_letter_makes_no_difference() -> None:
     ],
 )
 def test_numbers_are_read_with_care(value: object, number: int | None) -> None:
-    read = Pagination.read({"pagination": {"total": value, "per_page": value, "total_pages": value}})
+    read = Pagination.read({"meta": {"pagination": {"total": value, "per_page": value, "total_pages": value}}})
     assert (read.total, read.per_page, read.total_pages) == (number, number, number)
 
 

@@ -17,9 +17,11 @@ from tap_tallyfy.api.client import Account
 from tap_tallyfy.api.errors import ListUnsupportedError, PassingError, check, parse
 from tap_tallyfy.api.response import Response
 from tap_tallyfy.reading.page import Page, Pagination, Window
-from tap_tallyfy.records.shapes import Record, as_list, inside
+from tap_tallyfy.records.shapes import Record, as_list, bare, inside
 
 _FAILED: Final = frozenset({"error", "fail", "failed", "failure"})
+#: No error, as a text in lower case.
+_NOTHING: Final = frozenset({"", "0", "false", "none", "null", "[]", "{}"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ class Endpoint:
                 response.status,
             )
         records = [record for record in map(self.parse, objects) if record.get(self.key) not in (None, "")]
-        keyless, pagination = len(rows) - len(records), Pagination.read(envelope.get("meta"))
+        keyless, pagination = len(rows) - len(records), Pagination.read(envelope)
         page = Page(window, records, pagination, _server_time(response), keyless, self.trust_totals)
         # LIVE: servers of its kind do so; goes once the API is seen to fail with a status of its own instead.
         if window.page == 1 and page.lacks_rows:
@@ -122,14 +124,16 @@ def _is_error(envelope: Mapping[str, Any]) -> bool:
     # LIVE: some servers do so; it can go once errors of the API have been seen to have a status of their own.
     if envelope.get("data"):
         return envelope.get("error") is True
-    status = envelope.get("status")
-    return bool(
-        envelope.get("error")
-        or envelope.get("errors")
-        or envelope.get("success") is False
-        or (isinstance(status, str) and status.lower() in _FAILED)
-        or (isinstance(status, int) and status >= HTTPStatus.BAD_REQUEST)
+    said = {bare(name): str(value).lower() for name, value in envelope.items()}
+    return (
+        any(said.get(name, "") not in _NOTHING for name in ("error", "errors", "exception"))
+        or any(said.get(name) in {"false", "0"} for name in ("success", "ok"))
+        or any(_is_failure(said.get(name, "")) for name in ("status", "statuscode", "code"))
     )
+
+
+def _is_failure(status: str) -> bool:
+    return status in _FAILED or (status.isdecimal() and int(status[:4]) >= HTTPStatus.BAD_REQUEST)
 
 
 def _as_text(value: object) -> str:

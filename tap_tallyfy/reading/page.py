@@ -47,19 +47,29 @@ class Pagination:
     next_link: bool = False  #: Whether there is a link to a next page. Only that there is one is used, never the link.
 
     @classmethod
-    def read(cls, meta: object) -> Pagination:
-        """Read the `meta` of a response, of any shape; the vendor's Swagger spells the key with a capital P as well."""
-        meta = meta if isinstance(meta, dict) else {}
-        pagination = meta.get("pagination", meta.get("Pagination"))
-        if not isinstance(pagination, dict):
-            return cls()
-        links = pagination.get("links")
+    def read(cls, envelope: Mapping[str, Any]) -> Pagination:
+        """Read what a response says around its rows, wherever frameworks put it, and with capital letters or without.
+
+        Fractal writes `meta.pagination`, with a capital P in the vendor's Swagger; Laravel writes the same names into
+        `meta`, or beside `data`.
+        """
+        told: dict[str, Any] = {}
+        around = _lower(envelope)
+        meta = _lower(around.get("meta"))
+        for place in (around, _lower(around.get("pagination")), meta, _lower(meta.get("pagination"))):
+            told |= place
+        links = told.get("links")
         return cls(
-            total=_whole_number(pagination.get("total")),
-            per_page=_whole_number(pagination.get("per_page")),
-            total_pages=_whole_number(pagination.get("total_pages")),
-            next_link=isinstance(links, dict) and bool(links.get("next")),
+            total=_whole_number(told.get("total")),
+            per_page=_whole_number(told.get("per_page")),
+            total_pages=_whole_number(told.get("total_pages", told.get("last_page"))),
+            next_link=bool(told.get("next_page_url") or (isinstance(links, dict) and links.get("next"))),
         )
+
+
+def _lower(value: object) -> dict[str, Any]:
+    """Return an object with its names in lower case, or an empty one for any other JSON."""
+    return {name.lower(): part for name, part in value.items()} if isinstance(value, dict) else {}
 
 
 def _whole_number(value: object) -> int | None:

@@ -370,7 +370,7 @@ def test_a_tie_at_either_end_is_read(length: int, meta: str) -> None:
 
 @pytest.mark.parametrize("sorts", [(), ("created_at", "last_updated")])
 @pytest.mark.parametrize(
-    ("length", "meta"), [*((length, "none") for length in (1, 2, 3, 99, 101, 250)), (99, "total"), (100, "total")]
+    ("length", "meta"), [*((length, "none") for length in (1, 2, 3, 99, 100, 101, 250)), (99, "total"), (100, "total")]
 )
 @pytest.mark.parametrize("has_unpaginated", [True, False])
 def test_a_list_that_ignores_paging_is_one_page(
@@ -394,6 +394,15 @@ def test_a_server_that_makes_up_rows_for_every_page_is_left(sorts: tuple[str, ..
     with pytest.raises(UnreadListError, match="more than twice the 1000 records that it counts"):
         walk(memory)
     assert memory.requests < 5 * (2 * 10 + 40 + 5)
+
+
+def test_a_total_that_grows_with_each_page_is_no_longer_a_list() -> None:
+    def grow(memory: Memory) -> None:
+        memory.off_by += 100
+
+    memory = Memory(records(1000), makes_up=True, between=grow)
+    with pytest.raises(UnreadListError, match="more than twice the"):
+        walk(memory)
 
 
 # Rows without a key

@@ -24,7 +24,6 @@ class MeteredSource:
         self._source = source
         self._spare = _SPARE_PAGES * size
         self._rows = 0
-        self._total = 0
 
     def read(self, window: Window) -> Page:
         """Return a page.
@@ -49,8 +48,7 @@ class MeteredSource:
         self.keyless += page.keyless
         if not page.window.unpaginated:
             self._rows += page.count
-            self._total = max(self._total, page.total or 0)
             # LIVE: a server that makes up rows for every page has no end; goes once the API is seen not to.
-            if page.total is not None and self._rows > _READINGS * self._total + self._spare:
-                raise UnreadableError(f"the API sends more than twice the {self._total} records that it counts")
+            if self.announced is not None and self._rows > _READINGS * self.announced + self._spare:
+                raise UnreadableError(f"the API sends more than twice the {self.announced} records that it counts")
         return page

@@ -251,8 +251,7 @@ class Walk:
         size, length = front.window.size, front.count
         if front.proves_end:
             return True
-        # More may lie behind a full page that the server does not count.
-        if front.has_more or front.counts_behind or not length or (length == size and front.total != length):
+        if front.has_more or front.counts_behind or not length or (front.total or length) < length:
             return False
         behind = source.read(Window(2, max(size, length), front.window.sort))
         yield from self.seen.new_records(behind)
@@ -261,7 +260,9 @@ class Walk:
             smaller = source.read(Window(1, max(length - 1, 1), front.window.sort))
             yield from self.seen.new_records(smaller)
             return self._shows_same(smaller, front)
-        if behind.count or behind.pagination.per_page != front.pagination.per_page:
+        # More may lie behind a full page that the server does not count.
+        is_uncounted = length == size and front.total is None
+        if behind.count or is_uncounted or behind.pagination.per_page != front.pagination.per_page:
             return False
         # Two requests are two moments. If the first page is as it was, no other record was there in between.
         again = source.read(front.window)
@@ -303,9 +304,11 @@ class Walk:
         full, rest = divmod(whole.count, front.count)
         lengths = {full + 1: rest} if rest else {full: front.count, full + 1: 0}
         pages = [(source.read(Window(number, self.size)), length) for number, length in lengths.items()]
-        return whole.count != self.size and all(
+        are_right = whole.count != self.size and all(
             page.count == length and all(record in self.seen for record in page.records) for page, length in pages
         )
+        # Where it is a page, and the list has just come to be as long, that page shows another record now.
+        return are_right and self._shows_same(source.read(whole.window), whole)
 
     def _until_two_readings_agree(self, source: MeteredSource) -> Generator[Record, None, int | None]:
         """Read page after page, again and again."""

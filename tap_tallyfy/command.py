@@ -96,6 +96,9 @@ def _sentences(error: BaseException) -> Sequence[str]:  # noqa: PLR0911 - one fo
     if isinstance(error, ImportError):
         package = f"'{error.name}'" if error.name else f"of which this is said: {error}"
         return [f"A setting needs the package {package} beside the tap; install it."]
+    if isinstance(error, OSError) and error.strerror:
+        about = f"'{error.filename}'" if error.filename else "The output or a file"
+        return [f"{about} cannot be used ({error.strerror}); check the path, its rights and the disk."]
     if isinstance(error, EXPECTED):
         return [str(error)]
     return [f"The tap has a bug ({type(error).__name__}); its log shows where."]

@@ -135,6 +135,7 @@ def test_a_personal_token_revoked_in_the_middle_of_a_sync_ends_it(account: Sandb
     result = run_tap(account, page_size=10, concurrency=1, env=DEBUG)
     expect_failure(result, "401", "'access_token'")
     assert [request.status for request in result.requests].count(401) == 1
+    assert "go on" not in result.stderr, "nothing does"
     assert account.access_token not in result.everything
     # What was read is handed on, but no bookmark claims that it was all.
     assert result.records

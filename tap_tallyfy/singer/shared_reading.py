@@ -95,8 +95,8 @@ class Reading:
         except (FatalAPIError, FatalSyncError, UnreadListError) as error:
             self._error = error
             bookmark.abandon(stream.stream_state)
-            stream.logger.warning("Skipping '%s'; the other streams go on.", stream.name)
             self._session.fail(self._parent.name, error)
+            stream.logger.warning("Skipping '%s'; the other streams go on.", stream.name)
         else:
             self._finish(share)
             cost.done = True

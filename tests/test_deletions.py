@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import Behaviour, Sandbox
+from tap_tallyfy.singer.deletions import Tally
 from tests.lists import FAMILIES, INCREMENTAL, KEYS, catalog, expected, key_of, sync
 from tests.tap import RUNS, run_tap
 
@@ -374,6 +375,18 @@ def test_as_many_rows_of_others_stand_in_for_none(sandbox: Sandbox, stream: str)
     assert "of the records that it showed before" in refused(read(state))
 
 
+@pytest.mark.parametrize(("fewer", "seed"), [(fewer, seed) for fewer in (1, 5, 30) for seed in range(5)])
+def test_fewer_rows_of_others_stand_in_for_none_either(fewer: int, seed: int) -> None:
+    names = [f"{seed} {number}" for number in range(400)]
+    first = Tally(None)
+    for name in names[:200]:
+        first.add(name)
+    second = Tally(first.note())
+    for name in names[100 : 300 - fewer]:
+        second.add(name)
+    assert "of the records that it showed before" in second.loss
+
+
 def test_a_loss_a_night_adds_up(sandbox: Sandbox) -> None:
     for _ in range(270):
         sandbox.create()
@@ -489,3 +502,16 @@ def test_incremental_rows_are_seen_in_a_table_of_their_version(sandbox: Sandbox)
         assert all(tables["runs"].seen[key]["name"] == run["name"] for key, run in right["runs"].items()), night
         sandbox.advance(3600)
         sandbox.mutate(random, 15, everything=True)
+
+
+def test_where_marks_are_off_every_row_is_seen_in_such_a_table(sandbox: Sandbox) -> None:
+    tables: dict[str, VersionedTable] = {}
+    state = None
+    for _ in range(3):
+        result = full(sandbox, state, emit_activate_version_messages=False)
+        assert result.code == 0, result.stderr
+        state = result.states[-1]
+        load(tables, result)
+        right = expected(sandbox)
+        assert all(right[name].keys() <= tables[name].seen.keys() for name in STREAMS)
+        sandbox.mutate(Random(4), 15, everything=True)

@@ -24,6 +24,8 @@ _UNGUARDED: Final = 20
 #: IDs that are kept of a list, to see whether it still shows the same records.
 _SKETCH: Final = 64
 _BYTES: Final = 4
+#: A list shows other records than before if these would be more than one in so many.
+_STRANGERS: Final = 8
 
 
 class ShrunkError(FatalSyncError):
@@ -87,9 +89,9 @@ class Tally:
             return f"has shrunk from {self._most} to {self.rows} rows"
         if not self._known:
             return ""
-        # Where as many rows as ever are there, the records of others stand in for those that are not: a sample shows
-        # half of them missing with its usual scatter.
-        needed = len(self._known) / 2 + (math.sqrt(len(self._known)) if self.rows >= self._most else 0)
+        # Where others stand in for the records that are gone, a sample shows half of them missing with its scatter.
+        strangers = self.rows - self._most * len(self._met) / len(self._known)
+        needed = len(self._known) / 2 + (math.sqrt(len(self._known)) if strangers > self._most / _STRANGERS else 0)
         if len(self._met) < needed:
             share = round(100 * len(self._met) / len(self._known))
             return f"shows only about {share} % of the records that it showed before"

@@ -165,7 +165,7 @@ class Reading:
             counts = {} if stream is self._parent else {_ROWS: share.tally}
             counts |= self._list.tallies if share is self._lead else {}
             found.rows = {**found.rows, stream.config["org_id"]: {name: each.note() for name, each in counts.items()}}
-            if share.will_be_complete and stream.config["emit_activate_version_messages"]:
+            if share.will_mark:
                 found.version = self.sync.version
                 for table in stream.tables:
                     self._session.write(ActivateVersionMessage(stream=table, version=found.version))
@@ -229,11 +229,11 @@ class _Share:
         #: Whether a reading that comes to its end will have shown every row.
         self.will_be_complete = deletions.covers_every_row(stream, self.floor)
         self.is_complete = False  #: Whether it has.
+        #: Whether the target is told then that all other rows are gone.
+        self.will_mark: bool = self.will_be_complete and stream.config["emit_activate_version_messages"]
         self._keys = [name for name in stream.primary_keys if name != "org_id"]
         for table in stream.tables:
-            stream.session.versions[table] = (
-                stream.session.sync.version if self.will_be_complete else self.bookmark.version
-            )
+            stream.session.versions[table] = stream.session.sync.version if self.will_mark else self.bookmark.version
 
     def rows_of(self, record: Record, changed_at: float, misfits: set[Misfit]) -> Iterator[Record]:
         """Yield the stream's rows of a record that changed last in that second, or `BOTTOM`, each as it goes out."""

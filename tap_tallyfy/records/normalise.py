@@ -45,8 +45,8 @@ def json_text(value: object) -> str:
     return _ENCODER.encode(value).decode()
 
 
-def converter(schema: Mapping[str, Any]) -> Convert | None:
-    """Return the function that converts a value to the type of a property, or None where any value will do.
+def converter(schema: Mapping[str, Any]) -> Convert:
+    """Return the function that converts a value to the type of a property, if it has one type.
 
     Null stays null whatever the type. The function raises `ShortenedError` or `ConversionError` where the property
     cannot hold the value as it is.
@@ -54,7 +54,7 @@ def converter(schema: Mapping[str, Any]) -> Convert | None:
     kinds = schema.get("type", ())
     kinds = [kinds] if isinstance(kinds, str) else [kind for kind in kinds if kind != "null"]
     if len(kinds) != 1:
-        return None
+        return _anything
     (kind,) = kinds
     if kind == "object":
         return partial(_typed_object, _parts(schema)) if schema.get("properties") else free_object
@@ -69,9 +69,13 @@ def converter(schema: Mapping[str, Any]) -> Convert | None:
     return _SCALARS[kind]
 
 
-def types_right_as_is(convert: Convert | None) -> frozenset[type]:
+def types_right_as_is(convert: Convert) -> frozenset[type]:
     """Return the types of values that `convert` returns as they are, so that most values cost one look-up."""
-    return _RIGHT_AS_IS.get(convert, frozenset({type(None)})) if convert else frozenset()
+    return _RIGHT_AS_IS.get(convert, frozenset({type(None)}))
+
+
+def _anything(value: object) -> object:
+    return value
 
 
 # Scalars
@@ -161,7 +165,7 @@ def free_object(value: object) -> Record | None:
 
 def _parts(schema: Mapping[str, Any]) -> Mapping[str, tuple[frozenset[type], Convert]]:
     converters = {name: converter(part) for name, part in schema["properties"].items()}
-    return {name: (types_right_as_is(convert), convert) for name, convert in converters.items() if convert}
+    return {name: (types_right_as_is(convert), convert) for name, convert in converters.items()}
 
 
 def _typed_object(parts: Mapping[str, tuple[frozenset[type], Convert]], value: object) -> Record | None:
@@ -215,16 +219,12 @@ def _array(convert_item: Convert, item_type: type | None, value: object) -> list
 def _item(schema: Mapping[str, Any]) -> Convert:
     """Return the function that converts an item: to an object, or to an ID, never to null."""
     convert = converter(schema)
-    if convert is None:
-        return _anything
+    if convert is _anything:
+        return convert
     text_as = schema.get(TEXT_AS)
     if schema["type"] == "object":
         return partial(_item_object, convert, text_as)
     return partial(_item_scalar, convert)
-
-
-def _anything(item: object) -> object:
-    return item
 
 
 def _item_object(convert: Convert, text_as: str | None, item: object) -> object:
@@ -251,6 +251,7 @@ def _not_null(value: object) -> object:
 
 #: Types that are right as they come.
 _RIGHT_AS_IS: Final[Mapping[Convert, frozenset[type]]] = {
+    _anything: frozenset({dict, list, str, int, Decimal, bool, type(None)}),
     _string: frozenset({str, type(None)}),
     _text_or_json: frozenset({str, type(None)}),
     _boolean: frozenset({bool, type(None)}),

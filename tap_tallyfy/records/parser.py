@@ -36,7 +36,6 @@ class RecordParser:
         arrays_of_one = CONTRACT.arrays_of_one(kind)
         for name, schema in CONTRACT.columns(kind).items():
             convert = converter(schema)
-            assert convert is not None, name  # noqa: S101 - the contract's columns have one type each
             right_as_is = types_right_as_is(convert)
             # LIVE: sources show single values and arrays of one; goes for each that a live account shows alone.
             if name in arrays_of_one:

@@ -9,7 +9,6 @@ exist; so each list is held against the last complete reading.
 from __future__ import annotations
 
 import base64
-import heapq
 import math
 import zlib
 from typing import Any, Final
@@ -61,8 +60,8 @@ class Tally:
         self._most: int = most if type(most) is int else 0
         self._known = _unpacked(sketch) if isinstance(sketch, str) else frozenset()
         self._met: set[int] = set()
-        self._lowest: list[int] = []  # a heap of the negated hashes, so that the largest is on top
-        self._in_sketch: set[int] = set()
+        self._sketch: set[int] = set()
+        self._bound = math.inf  # hashes that are smaller belong to the sketch
 
     def add(self, identity: object) -> None:
         """Count a record."""
@@ -70,15 +69,11 @@ class Tally:
         hashed = zlib.crc32(str(identity).encode("utf-8", "surrogatepass"))
         if hashed in self._known:
             self._met.add(hashed)
-        if hashed in self._in_sketch:
-            return
-        if len(self._lowest) < _SKETCH:
-            heapq.heappush(self._lowest, -hashed)
-        elif hashed < -self._lowest[0]:
-            self._in_sketch.discard(-heapq.heapreplace(self._lowest, -hashed))
-        else:
-            return
-        self._in_sketch.add(hashed)
+        if hashed < self._bound:
+            self._sketch.add(hashed)
+            if len(self._sketch) > _SKETCH:
+                self._bound = max(self._sketch)
+                self._sketch.remove(self._bound)
 
     @property
     def loss(self) -> str:
@@ -99,7 +94,7 @@ class Tally:
 
     def note(self) -> dict[str, Any]:
         """Return the most rows so far and the sketch, to be kept for the next reading."""
-        packed = b"".join(hashed.to_bytes(_BYTES, "big") for hashed in sorted(self._in_sketch))
+        packed = b"".join(hashed.to_bytes(_BYTES, "big") for hashed in sorted(self._sketch))
         most = {"most": max(self._most, self.rows)}
         return {**most, "ids": base64.b64encode(packed).decode()} if packed else most
 

@@ -162,14 +162,18 @@ class Reading:
         if share.is_complete:
             of_list = sum(tally.rows for tally in self._list.tallies.values())
             self.sync.complete[stream.name] = of_list if stream is self._parent else share.tally.rows
-            counts = {} if stream is self._parent else {_ROWS: share.tally}
-            counts |= self._list.tallies if share is self._lead else {}
-            found.rows = {**found.rows, stream.config["org_id"]: {name: each.note() for name, each in counts.items()}}
+            notes = {name: tally.note() for name, tally in self._tallies(share).items()}
+            found.rows = {**found.rows, stream.config["org_id"]: notes}
             if share.will_mark:
                 found.version = self.sync.version
                 for table in stream.tables:
                     self._session.write(ActivateVersionMessage(stream=table, version=found.version))
         found.store(stream.stream_state, stream.replication_key, stream.made_for)
+
+    def _tallies(self, share: _Share) -> dict[str, Tally]:
+        """Return what counts a stream's rows, by name; the lists are counted with the first stream, whichever it is."""
+        of_rows = {} if share.stream is self._parent else {_ROWS: share.tally}
+        return {**of_rows, **self._list.tallies} if share is self._lead else of_rows
 
     def _report(self) -> None:
         parent = self._shares.get(self._parent)
@@ -190,11 +194,9 @@ class Reading:
         losses = []
         for share in self._shares.values():
             share.is_complete = share.will_be_complete and not share.keyless
-            # The lists are counted with the first stream, whichever that is.
-            tallies = [] if share.stream is self._parent else [share.tally]
-            tallies += self._list.tallies.values() if share is self._lead else []
             if share.is_complete:
-                losses += [f"'{share.stream.name}' {tally.loss}" for tally in tallies if tally.loss]
+                found = (tally.loss for tally in self._tallies(share).values())
+                losses += [f"'{share.stream.name}' {loss}" for loss in found if loss]
         if losses:
             for share in self._shares.values():
                 share.is_complete = False

@@ -163,8 +163,6 @@ class OrganizationStream(ListStream):
     is_single = True
     # One that is gone is answered with 404.
     append_only = True
-    by_creation = ()
-    unpaginated = {}
 
 
 class UsersStream(ListStream):
@@ -236,10 +234,6 @@ class ActivityFeedStream(ListStream):
     columns_off_by_default = wrapped
     managed_params = frozenset({"sort"})
     selected_by_default = False
-
-    @override
-    def changed_at(self, record: Record) -> str | None:
-        return record.get("created_at")
 
 
 STREAMS: Final[tuple[type[ListStream | NestedStream], ...]] = (

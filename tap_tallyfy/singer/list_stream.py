@@ -93,9 +93,8 @@ class ListStream(TallyfyStream):
         return not (is_archived(record) and self.settings.get("archived") == "exclude")
 
     def changed_at(self, record: Record) -> str | None:
-        """Return when a record changed last, as far as it says."""
-        changed_at: str | None = record.get("last_updated")
-        return changed_at
+        """Return when a record changed last, as far as it says; None where the list has no date of change."""
+        return record.get(self.replication_key) if self.replication_key else None
 
     @property
     def parents_of_records(self) -> ListStream | None:

@@ -89,6 +89,7 @@ class TallyfyStream(Stream):
     # `RecordParser` has made every record valid already.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     name: str = ""
+    primary_keys: Sequence[str]
     #: The kind of its records, by the key in the contract: the path of a list, or the name of a row.
     contract_key: ClassVar[str]
     replication_key: str | None = None
@@ -100,7 +101,6 @@ class TallyfyStream(Stream):
 
     def __init__(self, tap: Tap, session: Callable[[], Session]) -> None:
         self.find_session = session
-        self.own_keys: tuple[str, ...] = tuple(self.primary_keys)
         super().__init__(tap)
 
     @property
@@ -154,7 +154,7 @@ class TallyfyStream(Stream):
     @cached_property
     @override
     def schema(self) -> dict[str, Any]:
-        return table_schema(self.contract_key, self.own_keys, self.config.get(self.name, {}).get("with", ()))
+        return table_schema(self.contract_key, self.primary_keys, self.config.get(self.name, {}).get("with", ()))
 
     @property
     @override
@@ -175,13 +175,15 @@ class TallyfyStream(Stream):
         super().apply_catalog(catalog)
         about = entry.metadata.get(())
         told = (entry.key_properties, about.table_key_properties if isinstance(about, StreamMetadata) else None)
-        keys = next((keys for keys in map(_names, filter(None, told)) if set(keys) != set(self.own_keys)), None)
-        self.primary_keys = self.own_keys
+        self.primary_keys = type(self).primary_keys
+        keys = next((keys for keys in map(_names, filter(None, told)) if set(keys) != set(self.primary_keys)), None)
         replication_key, self.replication_key = self.replication_key, type(self).replication_key
-        needed = [*self.own_keys, *([self.replication_key] if self.replication_key and self.has_bookmark else [])]
+        needed = [*self.primary_keys, *([self.replication_key] if self.replication_key and self.has_bookmark else [])]
         error = ""
         if keys:
-            error = f"says that its key is {', '.join(keys)}, but records are told apart by {', '.join(self.own_keys)}"
+            error = (
+                f"says that its key is {', '.join(keys)}, but records are told apart by {', '.join(self.primary_keys)}"
+            )
         elif replication_key and replication_key != self.replication_key:
             error = f"says that its replication key is {replication_key}, but it is {self.replication_key}"
         elif absent := [name for name in needed if name not in self.effective_schema.get("properties", {})]:

@@ -79,7 +79,7 @@ class Endpoint:
         envelope: Mapping[str, Any] = body if isinstance(body, dict) else {"data": body}
         if _is_error(envelope):
             raise PassingError(
-                f"{self._named} returned an error, although with status {response.status}: the API failed; if this"
+                f"{self.named} returned an error, although with status {response.status}: the API failed; if this"
                 " persists, ask Tallyfy's support.",
                 response.status,
             )
@@ -87,7 +87,7 @@ class Endpoint:
         objects = [row for row in rows if isinstance(row, dict)]
         if self.is_single and rows and not (len(objects) == 1 and objects[0].get("id")):
             raise PassingError(
-                f"{self._named} returned no organization: the API failed; if this persists, ask Tallyfy's support.",
+                f"{self.named} returned no organization: the API failed; if this persists, ask Tallyfy's support.",
                 response.status,
             )
         records = [record for record in map(self.parse, objects) if record.get(self.key) not in (None, "")]
@@ -97,7 +97,7 @@ class Endpoint:
         if window.page == 1 and page.lacks_rows:
             announced = "more pages" if page.total is None else f"{page.total} records"
             raise PassingError(
-                f"{self._named} announced {announced}, but its first page shows none: the API failed; if the token may"
+                f"{self.named} announced {announced}, but its first page shows none: the API failed; if the token may"
                 " see none of them, set 'trust_totals' to false.",
                 response.status,
             )
@@ -105,7 +105,8 @@ class Endpoint:
         return page
 
     @property
-    def _named(self) -> str:
+    def named(self) -> str:
+        """Its requests, for sentences: the query may hold words of the user's."""
         return f"GET {urlsplit(self.url).path}"
 
     def _rows(self, data: object) -> list[Any]:
@@ -114,7 +115,7 @@ class Endpoint:
         rows = None if data is None else as_list(data)
         if rows is None:
             raise ListUnsupportedError(
-                f"{self._named} returned JSON without a list of records under 'data'; check 'api_url'."
+                f"{self.named} returned JSON without a list of records under 'data'; check 'api_url'."
             )
         return rows
 

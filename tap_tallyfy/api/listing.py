@@ -145,9 +145,10 @@ class ListSource:
         if added:
             yield self._detour(plain, _refused(added))
         if window.parameters:
+            names = "', '".join(sorted(window.parameters))
             refusal = FilterRefusedError(
-                f"GET {self._endpoint.path} fails with '{', '.join(sorted(window.parameters))}' and answers without;"
-                f" check the filters under '{self._endpoint.name}'.",
+                f"{self._endpoint.named} fails with '{names}', which the tap has to send, and answers without;"
+                f" ask Tallyfy's support, or deselect '{self._endpoint.name}'.",
                 fields=window.parameters,
             )
             yield self._detour(replace(window, parameters={}), refusal)

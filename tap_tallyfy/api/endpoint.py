@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timezone
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -16,6 +14,7 @@ import requests
 from tap_tallyfy.api.client import Account
 from tap_tallyfy.api.errors import ListUnsupportedError, PassingError, check, parse
 from tap_tallyfy.api.response import Response
+from tap_tallyfy.api.retry import http_date
 from tap_tallyfy.reading.page import Page, Pagination, Window
 from tap_tallyfy.records.shapes import Record, as_list, bare, inside
 
@@ -146,10 +145,5 @@ def _as_text(value: object) -> str:
 
 def _server_time(response: Response) -> float | None:
     """Return the server's clock, in seconds since the epoch, when it can at the earliest have read the list."""
-    try:
-        moment = parsedate_to_datetime(response.headers["Date"])
-        # A date-time without a zone is UTC, as in HTTP all are.
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-        return moment.timestamp() - math.ceil(response.seconds)
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return None
+    moment = http_date(response.headers.get("Date", ""))
+    return moment.timestamp() - math.ceil(response.seconds) if moment else None

@@ -40,16 +40,18 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(value):
         return max(float(value), 1.0)
+    # Measured on the server's clock where it tells it: this machine's may be wrong.
+    now = http_date(headers["Date"]) if "Date" in headers else datetime.now(timezone.utc)
+    moment = http_date(value)
+    return max((moment - now).total_seconds(), 1.0) if moment and now else None
+
+
+def http_date(text: str) -> datetime | None:
+    """Return the moment that an HTTP-date (RFC 9110) names, or None for any other text."""
     try:
-        # Measured on the server's clock where it tells it: this machine's may be wrong.
-        now = _moment(headers["Date"]) if "Date" in headers else datetime.now(timezone.utc)
-        return max((_moment(value) - now).total_seconds(), 1.0)
+        moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-
-
-def _moment(http_date: str) -> datetime:
-    moment = parsedate_to_datetime(http_date)
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)  # the oldest of its three forms has no zone
 
 

@@ -11,6 +11,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cached_property
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
@@ -71,16 +72,9 @@ class Transport:
             request: Stays as it is.
             sign: Adds credentials. Nothing else does: no `.netrc` is consulted.
         """
-        return self._session.prepare_request(
-            requests.Request(
-                request.method,
-                request.url,
-                headers=request.headers,
-                params=request.params,
-                data=request.data,
-                auth=sign,
-            )
-        )
+        signed = copy(request)
+        signed.auth = sign
+        return self._session.prepare_request(signed)
 
     def send(self, request: requests.PreparedRequest) -> Response:
         """Send a request once, and return the response.
@@ -147,17 +141,9 @@ def cause(error: BaseException) -> str:
                 f" REQUESTS_CA_BUNDLE to a file with its certificate{other}"
             )
         return "no TLS connection could be made"
-    if isinstance(error, (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)):
+    if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy that the environment names could not be used"
-    if isinstance(
-        error,
-        (
-            requests.exceptions.ChunkedEncodingError,
-            requests.exceptions.ContentDecodingError,
-            urllib3.exceptions.ProtocolError,
-            urllib3.exceptions.DecodeError,
-        ),
-    ):
+    if isinstance(error, (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError)):  # of a body
         return "the response was cut off"
     return "the connection failed"
 

@@ -6,8 +6,7 @@ import copy
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from tap_tallyfy.api.secrets import SECRET_SETTINGS
 from tap_tallyfy.dates import ConversionError, date_time, is_future
 from tap_tallyfy.records.contract import CONTRACT, SCHEMAS
 from tap_tallyfy.singer.base import refusal
+from tap_tallyfy.singer.list_reading import listed
 from tap_tallyfy.singer.list_stream import ListStream
 
 _PREFIX: Final = "TAP_TALLYFY_"
@@ -40,8 +40,6 @@ _OWN: Final[Mapping[str, Mapping[str, Any]]] = {
 _PAGING: Final = frozenset({"page", "per_page"})
 #: Values of `status` that an archived process no longer has, since archiving changes it (vendor docs).
 _ACTIVE_ONLY: Final = frozenset({"active", "complete"})
-#: Most names that one line of the log lists.
-_MOST_NAMES: Final = 20
 #: Kinds of settings whose text is converted, as a sentence calls them.
 _KINDS: Final = {
     "integer": "a whole number",
@@ -134,12 +132,8 @@ def read_environment(
             errors.append(f"'{name}' in the environment must be {_KINDS[_kind(described)]}.")
     if errors:
         raise refusal(*errors)
-    if unknown := sorted(variables.keys() - settings.keys() - {f"{_PREFIX}LOGLEVEL"}):
-        more = [f"{len(unknown) - _MOST_NAMES} more"] if len(unknown) > _MOST_NAMES else []
-        logger.warning(
-            "The tap ignores %s in the environment: no setting has that name.",
-            ", ".join([*unknown[:_MOST_NAMES], *more]),
-        )
+    if unknown := variables.keys() - settings.keys() - {f"{_PREFIX}LOGLEVEL"}:
+        logger.warning("The tap ignores %s in the environment: no setting has that name.", listed(unknown))
     return found
 
 
@@ -193,8 +187,6 @@ def _read(described: Mapping[str, Any], text: str) -> Any:  # noqa: ANN401 - a s
         case "integer":
             return int(text)
         case "number":
-            if not math.isfinite(float(text)):
-                raise ValueError(text)
             return float(text)
         case "boolean":
             word = text.strip().lower()
@@ -210,13 +202,13 @@ def _read(described: Mapping[str, Any], text: str) -> Any:  # noqa: ANN401 - a s
             return text
 
 
-@contextmanager
-def json_file(option: str, name: str) -> Iterator[None]:
-    """Explain errors that come from reading a JSON object from a file.
+def json_content(option: str, name: str, read: Callable[[], str]) -> dict[str, Any]:
+    """Return the JSON object in a file, which may be a pipe.
 
     Args:
         option: The option that the file is given with, such as `--config`.
         name: The name of the file as given.
+        read: Returns its text.
 
     Raises:
         ConfigValidationError: If the file cannot be read, or holds no JSON object.
@@ -224,30 +216,20 @@ def json_file(option: str, name: str) -> Iterator[None]:
     # Some give the settings themselves, secrets among them, in place of a file.
     name = name if not {"{", "=", '"'} & set(name) else "…"
     try:
-        yield
+        content: dict[str, Any] = json.loads(read().removeprefix("\ufeff"))  # Windows begins a text with it
+        if not isinstance(content, dict):
+            raise TypeError("there is other JSON in it")  # noqa: TRY301 - as what Python itself raises
     except (ValueError, TypeError, RuntimeError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise refusal(f"The file given with {option}, '{name}', holds no JSON object: {reason}") from error
     except OSError as error:
         raise refusal(f"The file given with {option}, '{name}', cannot be read: {error.strerror}.") from error
-
-
-def json_content(option: str, file: IO[str] | None) -> dict[str, Any] | None:
-    """Return the JSON object in a file, which may be a pipe, or None where there is no file; see `json_file`."""
-    if file is None:
-        return None
-    with json_file(option, file.name):
-        content: dict[str, Any] = json.loads(file.read().removeprefix("\ufeff"))  # Windows begins a text with it
-        if not isinstance(content, dict):
-            raise TypeError("there is other JSON in it")
     return content
 
 
-def catalog(option: str, file: IO[str] | None) -> Catalog | None:
-    """Return the catalog in a file, or None where there is no file; see `json_file`."""
-    content = json_content(option, file)
-    if file is None or content is None:
-        return None
+def catalog(file: IO[str]) -> Catalog:
+    """Return the catalog in a file; see `json_content`."""
+    content = json_content("--catalog", file.name, file.read)
     try:
         for entry in content["streams"]:
             str.strip(entry["tap_stream_id"])
@@ -255,7 +237,7 @@ def catalog(option: str, file: IO[str] | None) -> Catalog | None:
         return Catalog.from_dict(content)
     except (TypeError, LookupError, AttributeError, ValueError):
         raise refusal(
-            f"The file given with {option}, '{file.name}', holds no catalog; make one with --discover."
+            f"The file given with --catalog, '{file.name}', holds no catalog; make one with --discover."
         ) from None
 
 

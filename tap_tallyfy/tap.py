@@ -163,14 +163,13 @@ class TapTallyfy(Tap):
         Raises:
             APIError: If no list can be read, or the token is refused.
         """
-        failed: dict[str, APIError] = {}
+        failed = self.session.sync.failures
         for stream in self.streams.values():
             if isinstance(stream, ListStream):
                 try:
                     with self.session.progress.booked_on(stream.name):
                         ListReading(stream, stream.load_bookmark()).sample()
                 except APIError as error:
-                    failed[stream.name] = error
                     self.session.fail(stream.name, error)
         refused = [name for name, stream in self.streams.items() if stream.shared.parent.name in failed]
         readable = [name for name in self.streams if name not in refused]
@@ -189,8 +188,8 @@ class TapTallyfy(Tap):
             if name == "ENV":
                 merged.parse_env = True
             else:
-                with settings.json_file("--config", name), Path(name).open(encoding="utf-8") as file:
-                    merged.config.update(settings.json_content("--config", file) or {})
+                read = partial(Path(name).read_text, encoding="utf-8")
+                merged.config.update(settings.json_content("--config", name, read))
         return merged
 
     @classmethod
@@ -217,8 +216,8 @@ class TapTallyfy(Tap):
         cls.print_version(print_fn=cls.logger.info)
         tap = cls(
             config=config.config,
-            state=settings.json_content("--state", state),
-            catalog=settings.catalog("--catalog", catalog),
+            state=settings.json_content("--state", state.name, state.read) if state else None,
+            catalog=settings.catalog(catalog) if catalog else None,
             parse_env_config=config.parse_env,
         )
         report: Report = click.get_current_context().obj

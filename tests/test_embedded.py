@@ -215,7 +215,7 @@ def test_a_bug_of_ours_is_shown_as_one(sandbox: Sandbox, error: str) -> None:
         (OutputError("closed"), 74, True),
         (OSError(28, "No space left on device"), 74, True),
         (ListFailedError("500", 500), 75, True),
-        (UnreadListError("unsteady", ()), 75, True),
+        (UnreadListError("unsteady"), 75, True),
         (LoginError("401", 401), 77, False),
         (ListRefusedError("403", 403), 77, False),
         (FilterRefusedError("422", 422), 78, False),

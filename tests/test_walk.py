@@ -224,7 +224,6 @@ def test_rows_that_are_counted_and_not_shown_are_an_error_that_says_so() -> None
     with pytest.raises(UnreadListError, match=r"at least 2500 records there and shows 1000.*'trust_totals'") as error:
         walk(memory)
     assert "the API sends no rows from 10" in str(error.value)
-    assert error.value.reasons
 
 
 @pytest.mark.parametrize("length", [0, 5, 100, 250])

@@ -157,10 +157,6 @@ class UnreadableError(Exception):
 class UnreadListError(Exception):
     """A list was not read completely in any way; the text tells the user how to go on."""
 
-    def __init__(self, sentence: str, reasons: Sequence[str]) -> None:
-        super().__init__(sentence)
-        self.reasons = tuple(reasons)  #: Why each way did not work.
-
 
 class Source(Protocol):
     """Where the pages of a list come from."""

@@ -11,7 +11,7 @@ agree.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -85,7 +85,7 @@ class Walk:
             else:
                 self._count_keyless(rows, source.keyless)
                 return
-        raise self._failure(list(reasons), announced)
+        raise self._failure(reasons, announced)
 
     def _strategies(self) -> Iterator[Strategy]:
         if self.prefer_unpaginated:
@@ -98,18 +98,16 @@ class Walk:
             yield partial(self._in_one_response, MAX_UNPAGINATED)
         yield self._until_two_readings_agree
 
-    def _failure(self, reasons: list[str], announced: int | None) -> UnreadListError:
+    def _failure(self, reasons: Iterable[str], announced: int | None) -> UnreadListError:
         sentence = f"The tap could not read all of '{self.name}' reliably: {', and '.join(reasons)}"
         shown = self.seen.count.rows
         if (announced or 0) > shown:
             return UnreadListError(
                 f"{sentence}; the API counts at least {announced} records there and shows {shown}. Run the sync again;"
-                " if the token may not see all records that the API counts, set 'trust_totals' to false.",
-                reasons,
+                " if the token may not see all records that the API counts, set 'trust_totals' to false."
             )
         return UnreadListError(
-            f"{sentence}; the bookmark stays where it was, so run the sync again, at a quieter time if this persists.",
-            reasons,
+            f"{sentence}; the bookmark stays where it was, so run the sync again, at a quieter time if this persists."
         )
 
     def _count_keyless(self, rows: int | None, keyless: int) -> None:
@@ -124,8 +122,9 @@ class Walk:
             keyless = min(max(rows - shown, 1), keyless)
         self.seen.keyless = keyless
         if keyless >= _MANY_KEYLESS and keyless > shown:
-            why = f"{keyless} of its {shown + keyless} rows have no key"
-            raise UnreadListError(f"The tap could not read '{self.name}': {why}.", [why])
+            raise UnreadListError(
+                f"The tap could not read '{self.name}': {keyless} of its {shown + keyless} rows have no key."
+            )
 
     # By its keys
 

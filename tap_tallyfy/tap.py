@@ -88,11 +88,11 @@ class TapTallyfy(Tap):
         """The session that all streams share."""
         client = Client(self.config, self.logger, secrets=self._secrets)
         versions = (bookmark.get("version") for bookmark in self.state.get("bookmarks", {}).values())
-        progress, writer = Progress(client, self.logger), self.message_writer
-        flush = writer.flush if isinstance(writer, LineWriter) else lambda: None
-        session = Session(client, progress, self.write_message, flush, Sync(next_version(versions)))
-        if isinstance(writer, LineWriter):
-            writer.versions = session.versions
+        progress, sync, writer = Progress(client, self.logger), Sync(next_version(versions)), self.message_writer
+        if not isinstance(writer, LineWriter):  # it writes rows without versions, so that none may be marked by them
+            return Session(client, progress, lambda _: None, lambda: None, sync)
+        session = Session(client, progress, self.write_message, writer.flush, sync)
+        writer.versions = session.versions
         return session
 
     @cached_property

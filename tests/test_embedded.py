@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from singer_sdk.exceptions import FatalAPIError
+from singer_sdk.singerlib.encoding import SimpleSingerWriter
 
 from sandbox import Sandbox
 from tap_tallyfy.api.errors import (
@@ -32,6 +33,8 @@ from tests.tap import Result, run_tap, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from singer_sdk.singerlib.messages import Message
 
     from tests.lists import Row
 
@@ -128,6 +131,24 @@ def test_a_sync_follows_a_connection_test(sandbox: Sandbox) -> None:
     right = expected(sandbox)
     assert written == {name: len(right[name]) for name in selected}
     assert {message["stream"] for message in messages if message["type"] == "ACTIVATE_VERSION"} == set(selected)
+
+
+class OtherWriter(SimpleSingerWriter):
+    """A writer that knows nothing of the tap, and so of versions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[Row] = []
+
+    def write_message(self, message: Message) -> None:
+        self.messages.append(message.to_dict())
+
+
+def test_rows_that_another_writer_writes_without_a_version_are_not_marked(sandbox: Sandbox) -> None:
+    writer = OtherWriter()
+    TapTallyfy(config=settings_for(sandbox), catalog=catalog(["tags"]), message_writer=writer).sync_all()
+    assert Counter(message["type"] for message in writer.messages)["RECORD"] == len(expected(sandbox)["tags"])
+    assert versions(writer.messages) == set()
 
 
 # The process it is in

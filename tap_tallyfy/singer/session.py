@@ -47,7 +47,7 @@ class Session:
 
     client: Client  #: Sends the requests of all streams.
     progress: Progress  #: Says how far the sync is.
-    write: Callable[[Message], None]  #: Writes a Singer message.
+    mark: Callable[[Message], None]  #: Writes the message that marks rows as deleted.
     flush: Callable[[], None]  #: Hands on all messages that were written.
     sync: Sync  #: The sync that is under way.
     #: The version that marks the rows of a table, or None for no version.

@@ -167,7 +167,7 @@ class Reading:
             if share.will_mark:
                 found.version = self.sync.version
                 for table in stream.tables:
-                    self._session.write(ActivateVersionMessage(stream=table, version=found.version))
+                    self._session.mark(ActivateVersionMessage(stream=table, version=found.version))
         found.store(stream.stream_state, stream.replication_key, stream.made_for)
 
     def _tallies(self, share: _Share) -> dict[str, Tally]:

@@ -16,8 +16,6 @@ from tap_tallyfy.singer.progress import Progress
 
 #: Some loaders keep versions in 32 bits.
 _LARGEST_VERSION: Final = 2**31 - 1
-#: Lists that may fail for want of a connection before any has answered; the next such failure ends the sync.
-_UNANSWERED: Final = 1
 
 
 class SyncFailedError(FatalSyncError):
@@ -69,8 +67,8 @@ class Session:
         failures = self.sync.failures
         if isinstance(error, (LoginError, NetworkSettingsError)):
             raise error
-        unanswered = [each for each, why in failures.items() if each != name and isinstance(why, ListFailedError)]
-        if isinstance(error, ListFailedError) and not self.client.has_answered and len(unanswered) >= _UNANSWERED:
+        others = [why for each, why in failures.items() if each != name and isinstance(why, ListFailedError)]
+        if isinstance(error, ListFailedError) and others and not self.client.has_answered:
             raise error
         failures.setdefault(name, error)
 

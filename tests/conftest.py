@@ -38,6 +38,13 @@ def account() -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that `make coverage` does not measure: that imports modules, and writes a file, of its own."""
+    for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+
 #: The files whose tests take longest; they begin first, so that none of them is what all others wait for in the end.
 SLOWEST = (
     "test_meltano",

@@ -61,6 +61,7 @@ def test_uv_trusts_what_the_system_trusts_unless_told_otherwise(
     assert make("-f", str(shown), "show", **given) == f"{there}\n"
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_demo_that_is_interrupted_before_it_has_begun_shows_no_traceback(tmp_path: Path) -> None:
     """The demo imports a module in which Ctrl-C reaches it."""
     (tmp_path / "textwrap.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)", encoding="utf-8")

@@ -126,9 +126,7 @@ def test_a_server_that_never_answers_costs_two_lists(sandbox: Sandbox) -> None:
     """Nobody waits for the back-off of ten lists."""
     code = """
 from tap_tallyfy.api import client
-from tap_tallyfy.api.retry import Retry
 from tap_tallyfy.tap import TapTallyfy
-client.Client.__init__.__kwdefaults__["retry"] = Retry(tries=2, first_wait=0)
 client.Client.__init__.__kwdefaults__["sleep"] = lambda _: None
 TapTallyfy.cli()
 """

@@ -377,6 +377,7 @@ def test_the_exit_code_is_that_of_the_report(make: Make, report: str, status: in
     assert platform.syncs() == [("full", outcome, code)]
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("kind", ["tap", "nothing can be written"])
 def test_a_full_disk_is_tried_again(make: Make, kind: str) -> None:
     platform = make()

@@ -218,7 +218,7 @@ def json_content(option: str, name: str, read: Callable[[], str]) -> dict[str, A
     try:
         content: dict[str, Any] = json.loads(read().removeprefix("\ufeff"))  # Windows begins a text with it
         if not isinstance(content, dict):
-            raise TypeError("there is other JSON in it")  # noqa: TRY301 - as what Python itself raises
+            raise TypeError("there is other JSON in it")  # noqa: TRY301 - as Python itself raises
     except (ValueError, TypeError, RuntimeError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise refusal(f"The file given with {option}, '{name}', holds no JSON object: {reason}") from error

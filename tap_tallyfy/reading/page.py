@@ -48,7 +48,7 @@ class Pagination:
 
     @classmethod
     def read(cls, envelope: Mapping[str, Any]) -> Pagination:
-        """Read what a response says around its rows, wherever frameworks put it, and with capital letters or without.
+        """Read the pagination of a response, wherever frameworks put it, and with capital letters or without.
 
         Fractal writes `meta.pagination`, with a capital P in the vendor's Swagger; Laravel writes the same names into
         `meta`, or beside `data`.

@@ -33,7 +33,7 @@ _SAMPLES, _CANDIDATES = 3, 12
 
 @dataclass
 class Marks:
-    """What is kept from sync to sync; it does not grow with the account."""
+    """The notes kept from sync to sync; they do not grow with the account."""
 
     mark: float = 0  #: Parents dated before it have been followed.
     before: float = 0  #: When the last sync began.
@@ -70,7 +70,7 @@ class Version(NamedTuple):
 
 
 class Evidence:
-    """What a full reading shows. It grows by an ID and a moment for each parent, and by each child without one."""
+    """The evidence of a full reading. It grows by an ID and a moment for each parent, and by each child without one."""
 
     def __init__(self, parents: Iterable[Record], follows: Follows, lookback: int) -> None:
         self.counter = 0.0  #: The date of the newest counter-example.

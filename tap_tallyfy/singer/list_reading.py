@@ -295,7 +295,7 @@ class ListReading:
         return any(each.fell_short for each in self._seen.lists)
 
     def report(self, *, keeps_extra: bool) -> set[str]:
-        """Log departures from the contract, and return the fields named: `_extra` may take what fits no column."""
+        """Log departures from the contract, and return the fields named; `_extra` may take values without a column."""
         name, log, parser = self.stream.name, self.stream.logger, self._parser
         kept = "are kept in '_extra'" if keeps_extra else "are left out, since '_extra' is not selected"
         if self._departures:

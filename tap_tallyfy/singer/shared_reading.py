@@ -171,7 +171,7 @@ class Reading:
         found.store(stream.stream_state, stream.replication_key, stream.made_for)
 
     def _tallies(self, share: _Share) -> dict[str, Tally]:
-        """Return what counts a stream's rows, by name; the lists are counted with the first stream, whichever it is."""
+        """Return the tallies of a stream's rows, by name; the first stream, whichever it is, has those of the lists."""
         of_rows = {} if share.stream is self._parent else {_ROWS: share.tally}
         return {**of_rows, **self._list.tallies} if share is self._lead else of_rows
 

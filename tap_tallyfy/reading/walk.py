@@ -298,12 +298,13 @@ class Walk:
             return False
         if not front.count or (totals and whole.count > front.count):
             return True
-        # Nothing says how long the list is: its last pages have to hold the rest and no more. A page as long as was
-        # asked for is just a page.
+        if whole.count == self.size:  # just a page, as long as was asked for
+            return False
+        # Nothing says how long the list is: its last pages have to hold the rest and no more.
         full, rest = divmod(whole.count, front.count)
         lengths = {full + 1: rest} if rest else {full: front.count, full + 1: 0}
         pages = [(source.read(Window(number, self.size)), length) for number, length in lengths.items()]
-        are_right = whole.count != self.size and all(
+        are_right = all(
             page.count == length and all(record in self.seen for record in page.records) for page, length in pages
         )
         # Where it is a page, and the list has just come to be as long, that page shows another record now.

@@ -159,10 +159,8 @@ def _redact_object(value: Record, state: int) -> int:
     may_show = state & (_GUEST | _FILE) or (
         state & _ANSWER and (traits & _NAMES_ADDRESS or any(map(_is_address, value.values())))
     )
-    suspects = tuple(value) if may_show else telltales
-    if suspects:
-        for name in [name for name in suspects if _is_hidden(name, value, state)]:
-            del value[name]
+    for name in [name for name in (value if may_show else telltales) if _is_hidden(name, value, state)]:
+        del value[name]
     if traits & _DEFINES:
         _redact_answers(value)
     if traits & _SAYS_TYPE:

@@ -15,11 +15,10 @@ from dotenv import dotenv_values, find_dotenv
 from fsspec import available_protocols  # type: ignore[import-untyped] # it has none
 from singer_sdk.singerlib import Catalog
 
-from tap_tallyfy.api.secrets import SECRET_SETTINGS
+from tap_tallyfy.api.secrets import SECRET_SETTINGS, listed
 from tap_tallyfy.dates import ConversionError, date_time, is_future
 from tap_tallyfy.records.contract import CONTRACT, SCHEMAS
 from tap_tallyfy.singer.base import refusal
-from tap_tallyfy.singer.list_reading import listed
 from tap_tallyfy.singer.list_stream import ListStream
 
 _PREFIX: Final = "TAP_TALLYFY_"

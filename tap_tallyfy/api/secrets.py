@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
@@ -20,6 +20,9 @@ from tap_tallyfy.records.shapes import bare
 MASK: Final = "***"
 #: Shorter ones are words such as "token", and hiding them would tear sentences.
 _SHORTEST: Final = 8
+#: Names in one line of the log; a server may send thousands.
+_MOST_NAMES: Final = 10
+_LONGEST_NAME: Final = 60
 #: The settings that are secrets.
 SECRET_SETTINGS: Final = ("access_token", "client_secret")
 _MOST_SETS: Final = 16
@@ -104,6 +107,14 @@ def hide_in_log(secrets: Secrets) -> None:
 def hidden(text: str) -> str:
     """Return a text as the log would show it: with `***` in place of each secret."""
     return _FILTER.hidden(text)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return some names for a line of the log, however many and long they are."""
+    whole = sorted(map(hidden, names))  # part of a secret could not be told
+    shortened = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…" for name in whole]
+    more = len(shortened) - _MOST_NAMES
+    return ", ".join(shortened[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def repeats(text: str, secret: str) -> bool:

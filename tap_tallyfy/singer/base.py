@@ -18,6 +18,7 @@ from singer_sdk.singerlib import Catalog, Schema
 from singer_sdk.singerlib.catalog import MetadataMapping, StreamMetadata
 from typing_extensions import override
 
+from tap_tallyfy.api.secrets import listed
 from tap_tallyfy.dates import date_time, second
 from tap_tallyfy.records.contract import CONTRACT, ORG_ID, table_schema
 from tap_tallyfy.records.nested import Misfit
@@ -200,7 +201,7 @@ class TallyfyStream(Stream):
             self.logger.warning(
                 "The catalog's types of '%s' do not take the values of these columns, which keep the tap's own: %s.",
                 self.name,
-                ", ".join(sorted(changed)),
+                listed(changed),
             )
         return {**schema, "properties": properties}
 

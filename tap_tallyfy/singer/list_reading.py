@@ -12,7 +12,7 @@ import msgspec
 from tap_tallyfy.api.endpoint import Endpoint
 from tap_tallyfy.api.errors import FilterRefusedError
 from tap_tallyfy.api.listing import Listing, ListSource
-from tap_tallyfy.api.secrets import hidden
+from tap_tallyfy.api.secrets import listed
 from tap_tallyfy.dates import to_second, to_text
 from tap_tallyfy.reading.evidence import SortEvidence
 from tap_tallyfy.reading.page import Page, Source, UnreadableError, Window
@@ -30,9 +30,6 @@ from tap_tallyfy.singer.list_stream import ListStream
 
 #: How many records are held against the contract: checking one costs more than reading it.
 _SAMPLE: Final = 20
-#: Names in one line of the log; a server may send thousands.
-_MOST_NAMES: Final = 10
-_LONGEST_NAME: Final = 60
 _DAY: Final = 86_400
 #: The fields that tell the state of a record.
 _STATE: Final = frozenset({"status", "progress", "created_at", "last_updated", "completed_at", "archived_at"})
@@ -59,7 +56,8 @@ class ListReading:
         self._key = stream.primary_keys[-1]
         self._parser = RecordParser(stream.contract_key, wrapped=stream.wrapped)
         self._bare = bare
-        self._kept, self._second_names = {self._key, *_STATE}, CONTRACT.second_names(stream.contract_key)
+        second_names = CONTRACT.second_names(stream.contract_key)
+        self._state = {self._key, *_STATE, *(second for second, name in second_names.items() if name in _STATE)}
         self.endpoint = self._endpoint()
         self._seen = Seen(self._key, bookmark=to_second(bookmark.value), lookback=stream.config["lookback_seconds"])
         self._keyless_inside = 0
@@ -265,7 +263,7 @@ class ListReading:
 
     def _parse(self, row: Record) -> Record:
         if self._bare:
-            row = {name: value for name, value in row.items() if self._second_names.get(name, name) in self._kept}
+            row = {name: value for name, value in row.items() if name in self._state}
         record = self._parser(row)
         if self.stream.is_single:
             record[ORG_ID] = self.stream.config[ORG_ID]
@@ -309,11 +307,3 @@ class ListReading:
         if parser.repaired:
             log.warning("Texts of '%s' held broken characters; U+FFFD stands for each.", name)
         return {*parser.unknown, *parser.misfits}
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return some names for a line of the log, however many and long they are."""
-    whole = sorted(map(hidden, names))  # part of a secret could not be told
-    shortened = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…" for name in whole]
-    more = len(shortened) - _MOST_NAMES
-    return ", ".join(shortened[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

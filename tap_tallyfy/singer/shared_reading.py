@@ -17,6 +17,7 @@ from singer_sdk.exceptions import AbortedSyncFailedException, FatalAPIError, Fat
 from singer_sdk.singerlib.messages import ActivateVersionMessage
 from typing_extensions import override
 
+from tap_tallyfy.api.secrets import listed
 from tap_tallyfy.dates import to_second
 from tap_tallyfy.reading.page import UnreadableError, UnreadListError
 from tap_tallyfy.reading.paginator import BOTTOM
@@ -28,7 +29,7 @@ from tap_tallyfy.singer.base import StreamsOfList, TallyfyStream
 from tap_tallyfy.singer.bookmark import Bookmark
 from tap_tallyfy.singer.changed import ChangedReading
 from tap_tallyfy.singer.deletions import ShrunkError, Tally
-from tap_tallyfy.singer.list_reading import ListReading, listed
+from tap_tallyfy.singer.list_reading import ListReading
 from tap_tallyfy.singer.list_stream import Follows, ListStream
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")

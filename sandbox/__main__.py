@@ -7,7 +7,6 @@ import gc
 import json
 import signal
 import sys
-import threading
 
 from sandbox import SERVERS, Behaviour, Sandbox
 from sandbox.data import AS_OF
@@ -21,9 +20,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--server", choices=SERVERS, default="as documented", help="kind of server to stand in for")
     arguments = parser.parse_args()
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    stops = {signal.SIGTERM, signal.SIGINT}
+    # Waited for, not handled: a second signal within a handler that takes a lock would wait for itself for ever.
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     # The runs live as long as the process: looking for garbage among them would only take time.
     gc.disable()
     sandbox = Sandbox(
@@ -39,7 +38,7 @@ def main() -> None:
         # The line is a config for the tap as it stands.
         print(json.dumps({name: getattr(sandbox, name) for name in names}), flush=True)
         print(f"as of {AS_OF:%Y-%m-%dT%H:%M:%SZ}", file=sys.stderr, flush=True)
-        stopped.wait()
+        signal.sigwait(stops)
 
 
 if __name__ == "__main__":

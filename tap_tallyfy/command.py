@@ -118,7 +118,8 @@ def write_report(report: Report, error: BaseException | None) -> None:
     outcome = "stopped" if code > _STOPPED else "failed" if code else "done"
     message = " ".join(_sentences(error)) if error else ""
     try:
-        report.write(outcome, code, retry=is_retried(code), message=message)
+        with signals_sent_to(signal.SIG_IGN):  # the file has to be whole
+            report.write(outcome, code, retry=is_retried(code), message=message)
     except OSError as why:
         if error is None:
             raise OutputError(f"The file that 'report' names cannot be written ({why.strerror}).") from None
@@ -203,9 +204,8 @@ class TallyfyCommand(SingerCommand):
                     sys.exit(code)
                 write_report(report, None)
         except BaseException as error:
-            with signals_sent_to(signal.SIG_IGN):  # the file has to be whole
-                report.path = report.path or _report_path(args)
-                write_report(report, error)
+            report.path = report.path or _report_path(args)
+            write_report(report, error)
             if isinstance(error, click.ClickException):
                 error.show()
             elif isinstance(error, (*EXPECTED, ImportError)):

@@ -16,6 +16,7 @@ from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from textwrap import dedent
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
@@ -393,6 +394,25 @@ def test_a_second_signal_ends_a_process_whose_target_does_not_read(tmp_path: Pat
         assert process.wait(LIMIT) in {128 + signal.SIGTERM, 128 + second}
         whole_but_the_last_line(pipe.read())
         sentences(logged + log.read())
+
+
+def test_a_second_signal_raises_nothing_in_the_midst_of_the_first_ones_clean_up() -> None:
+    """As when a shell stops its jobs and then ends: the two come within a millisecond."""
+    script = """
+        from contextlib import suppress
+        from tap_tallyfy.singer.writer import LineWriter
+        writer = LineWriter()
+        with suppress(SystemExit):
+            writer.stop(143, lambda: print("not yet"))
+        try:
+            writer.stop(130, lambda: print("report", flush=True))
+        finally:
+            print("interrupted")
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", dedent(script)], cwd=ROOT, capture_output=True, timeout=LIMIT, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"report\n", b"")
 
 
 def test_a_process_whose_target_does_not_read_ends_a_while_after_a_signal(tmp_path: Path) -> None:

@@ -95,17 +95,17 @@ class LineWriter(MsgSpecWriter):
         Raises:
             SystemExit: At once if nothing is being written.
         """
-        is_second, self._exit_code = self._exit_code is not None, exit_code
-        self._lines.clear()  # the target may have been stopped as well, and would keep the process waiting
-        if not self._writing:
-            sys.exit(exit_code)
 
         def end(*_: object) -> None:
             last_act()
             os._exit(exit_code)
 
-        if is_second:
+        if self._exit_code is not None:  # a second exception would hit what the first one is cleaning up
             end()
+        self._exit_code = exit_code
+        self._lines.clear()  # the target may have been stopped as well, and would keep the process waiting
+        if not self._writing:
+            sys.exit(exit_code)
         _set_alarm(_PATIENCE, end)
 
     @staticmethod

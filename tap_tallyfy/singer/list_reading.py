@@ -29,7 +29,7 @@ from tap_tallyfy.singer.deletions import Tally
 from tap_tallyfy.singer.list_stream import ListStream
 
 #: How many records are held against the contract: checking one costs more than reading it.
-_SAMPLE: Final = 20
+_SAMPLE: Final = 5
 _DAY: Final = 86_400
 #: The fields that tell the state of a record.
 _STATE: Final = frozenset({"status", "progress", "created_at", "last_updated", "completed_at", "archived_at"})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, ClassVar
 
+from singer_sdk import Tap
 from typing_extensions import override
 
 from tap_tallyfy.api.listing import DEFAULT, Listing, is_archived
@@ -105,4 +107,9 @@ class ListStream(TallyfyStream):
     @property
     def user_agent(self) -> str:
         """The `User-Agent` of all requests."""
-        return str(self.config.get("user_agent") or f"{self.tap_name}/{self._tap.get_plugin_version()}")
+        return str(self.config.get("user_agent") or f"{self.tap_name}/{_version(type(self._tap))}")
+
+
+@cache
+def _version(tap: type[Tap]) -> str:
+    return tap.get_plugin_version()  # it reads a file each time

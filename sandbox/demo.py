@@ -19,6 +19,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sandbox import Sandbox
+from sandbox.data import AS_OF
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,6 +32,7 @@ TRANSFORM = ROOT / "transform"
 HOLIDAYS = "2025-12-25,Christmas Day\n2025-12-26,Boxing Day\n2026-01-01,New Year\n"
 # All that the page can show; the activity feed is not on it.
 SELECTED = ["*.*", "!activity_feed.*"]
+SEED = 3
 PROGRESS = re.compile(r"[a-z_]+: [\d,]+ (of [\d,]+ )?read; \d+ requests")
 # Only the loader's own Python has the one version of duckdb that the loader works with.
 LOADER_PYTHON = ROOT / ".meltano/loaders/target-duckdb/venv/bin/python"
@@ -86,7 +88,8 @@ def demonstrate(root: Path, processes: int) -> int:
     database = output / "sandbox.duckdb"
     since = bookmark(database)
     print(f"Making up an account of {processes:,} processes")
-    with Sandbox(runs=processes, seed=3) as sandbox:
+    with Sandbox(runs=processes, seed=SEED) as sandbox:
+        sandbox.set_clock(AS_OF)  # the page says the same each time, however long a sync takes
         may_stay = account(sandbox) | warehouse(database)
         if since:
             sandbox.mutate(Random(1), 150, everything=True)

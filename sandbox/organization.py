@@ -7,6 +7,8 @@ from typing import Any
 from sandbox.data import DAY, END, stamp
 from sandbox.made import token
 
+#: The time zone of every organization.
+ZONE = "Europe/Berlin"
 _NAMES = ("Beispiel & Söhne GmbH", "Example Works Ltd", "株式会社見本")
 
 
@@ -20,7 +22,7 @@ def organization(org_id: str, seed: int, users_count: int) -> dict[str, Any]:
         "last_updated": stamp(END - 30 * DAY),
         "users_count": users_count,
         "limited_users": False,
-        "timezone": "Europe/Berlin",
+        "timezone": ZONE,
         "plan_code": "pro",
         "payment_state": "active",
         "in_trial": False,

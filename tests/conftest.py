@@ -47,6 +47,8 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 #: The files whose tests take longest; they begin first, so that none of them is what all others wait for in the end.
 SLOWEST = (
+    "test_demo",
+    "test_account_to_page",
     "test_meltano",
     "test_connection",
     "test_guarantees",

@@ -76,6 +76,13 @@ class Project:
         return rows
 
 
+def without_an_account(patched: pytest.MonkeyPatch) -> None:
+    """Take all settings out of the environment, as if nobody had an account."""
+    for name in [name for name in os.environ if name.startswith(("TAP_TALLYFY_", "TARGET_", "MELTANO_"))]:
+        patched.delenv(name)
+    patched.setenv("MELTANO_AUTO_INSTALL", "false")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project in an empty folder."""

@@ -127,14 +127,9 @@ def warehouses(folder: Path, server: Postgres, holidays: str = "") -> tuple[Duck
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
     in_postgres = PostgreSQL(folder / "postgres", replace(server, database=name))
     _copy_project(in_postgres.folder, holidays)
-    return duckdb_file(folder, holidays), in_postgres
-
-
-def duckdb_file(folder: Path, holidays: str = "") -> DuckDB:
-    """An empty file, with a copy of the project and these lines of holidays."""
-    made = DuckDB(folder / "duckdb", folder / "duckdb/tallyfy.duckdb")
-    _copy_project(made.folder, holidays)
-    return made
+    in_duckdb = DuckDB(folder / "duckdb", folder / "duckdb/tallyfy.duckdb")
+    _copy_project(in_duckdb.folder, holidays)
+    return in_duckdb, in_postgres
 
 
 def secrets_in(*files: Path) -> set[str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import redirect_stdout
 from datetime import timedelta
+from io import StringIO
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox import Sandbox
+from sandbox import Sandbox, demo, organization
 from sandbox.data import AS_OF
 from tests.lists import catalog
-from tests.models import Tables, duckdb_file, once, side_by_side, tables, warehouses
-from tests.tap import TAP, run_tap
+from tests.meltano import PLUGINS, Project, installed, without_an_account
+from tests.models import DBT, DuckDB, Tables, once, side_by_side, tables, warehouses
+from tests.tap import TAP, require, run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
 
 #: How many processes the accounts have, by seed.
 ACCOUNTS = {3: 300, 5: 60}
+DEMONSTRATED = 60
 OFF_BY_DEFAULT = {"comments", "activity_feed", "run_tags", "stages"}
-HOLIDAYS = "2025-12-25,Christmas Day\n2025-12-26,Boxing Day\n2026-01-01,New Year\n"
 BERLIN = "Europe/Berlin"
 #: The models' own tests take half of a build; those of the first scenario will do.
 WITHOUT_TESTS = ("--exclude-resource-type", "test")
@@ -45,16 +48,23 @@ def tags_of(sandbox: Sandbox) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="session")
-def one_organization(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
-    """All streams of the small account, in DuckDB alone."""
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    """What `make demo` makes of its account with 60 processes in UTC; `said` in its folder is what it printed."""
+    require(installed() and DBT.exists(), "Meltano, a plugin or dbt is not installed: run `make test`")
 
     def make(folder: Path) -> list[Tables]:
-        made = [duckdb_file(folder, HOLIDAYS)]
-        with account(5) as sandbox:
-            load(made, read(sandbox, folder), add_metadata_columns=True)
-        return built(made, timezone="UTC")
+        project = Project.make(folder)
+        (folder / ".meltano/utilities").symlink_to(PLUGINS / "utilities")
+        own = "TAP_TALLYFY_ORG_ID=mine\nTAP_TALLYFY_RUNS_STATUS=active\nTAP_TALLYFY_START_DATE=2999-01-01\n"
+        (folder / ".env").write_text(own, encoding="utf-8")
+        with pytest.MonkeyPatch.context() as patched, redirect_stdout(StringIO()) as said:
+            without_an_account(patched)
+            patched.setattr(organization, "ZONE", "UTC")
+            assert demo.main(project.folder, DEMONSTRATED) == 0, said.getvalue()
+        (folder / "said").write_text(said.getvalue(), encoding="utf-8")
+        return [tables(DuckDB(folder, folder / "output/sandbox.duckdb"))]
 
-    return lambda: once(tmp_path_factory, "one-organization", make)
+    return lambda: once(tmp_path_factory, "demonstration", make)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +72,7 @@ def two_organizations(tmp_path_factory: pytest.TempPathFactory, postgres: Postgr
     """All streams of two accounts in one schema, in UTC since their zones differ; in DuckDB, then in PostgreSQL."""
 
     def make(folder: Path) -> list[Tables]:
-        made = warehouses(folder, postgres, HOLIDAYS)
+        made = warehouses(folder, postgres, demo.HOLIDAYS)
         for seed, zone in zip(ACCOUNTS, (BERLIN, "Asia/Tokyo"), strict=True):
             with account(seed) as sandbox:
                 # What the one sync did not send is not gone: it may be the other account's.
@@ -80,7 +90,7 @@ def deleted_rows(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -
     """An account in Berlin of which much was deleted before it was last read in full."""
 
     def make(folder: Path) -> list[Tables]:
-        made = warehouses(folder, postgres, HOLIDAYS)
+        made = warehouses(folder, postgres, demo.HOLIDAYS)
         with account(5) as sandbox:
             messages = read(sandbox, folder)
             load(made, messages, add_metadata_columns=True)

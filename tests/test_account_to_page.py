@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cards import analyze, assert_that_numbers_are_those_of_the_views, written
+from sandbox import Sandbox, demo
+from tests.cards import analyze, assert_that_numbers_are_those_of_the_views
 from tests.models import DuckDB, secrets_in, shared
-from tests.scenarios import HOLIDAYS, account
+from tests.scenarios import DEMONSTRATED
 from tests.tap import ROOT
 from tests.worked_out import QUESTIONS, Answers, comparable
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from tests.scenarios import Scenario
 
 
-def test_each_question_has_the_answer_that_the_account_gives(one_organization: Scenario) -> None:
-    made = one_organization()[0]
-    answers = Answers(account(5), [line.partition(",")[0] for line in HOLIDAYS.splitlines()])
+def test_each_question_has_the_answer_that_the_account_gives(demonstration: Scenario) -> None:
+    made = demonstration()[0]
+    answers = Answers(Sandbox(runs=DEMONSTRATED, seed=demo.SEED), demo.HOLIDAYS)
     for question in QUESTIONS:
         right = getattr(answers, question)()
         found = made[question].records
@@ -30,22 +31,21 @@ def test_each_question_has_the_answer_that_the_account_gives(one_organization: S
     assert {question for question in QUESTIONS if not made[question].rows} <= {"on_time_by_person"}
 
 
-def test_the_page_has_these_numbers_and_nothing_that_dbt_or_the_page_leaves_has_a_secret(
-    one_organization: Scenario, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+def test_the_page_has_these_numbers_and_nothing_that_is_left_has_a_secret(
+    demonstration: Scenario, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    made = one_organization()[0]
-    folder = shared(tmp_path_factory, "one-organization")
-    page = written(folder, tmp_path)
-    assert_that_numbers_are_those_of_the_views(page, made, account(5).org_id)
+    made = demonstration()[0]
+    folder = shared(tmp_path_factory, "demonstration")
+    org_id = Sandbox(runs=DEMONSTRATED, seed=demo.SEED).org_id
+    page = (folder / "output/sandbox.html").read_text(encoding="utf-8")
+    assert_that_numbers_are_those_of_the_views(page, made, org_id)
 
-    in_duckdb = DuckDB(folder / "duckdb", folder / "duckdb/tallyfy.duckdb")
+    in_duckdb = DuckDB(folder, folder / "output/sandbox.duckdb")
     rows = tmp_path / "organization"
     rows.write_text(str(in_duckdb.query("SELECT * FROM organization", "SELECT * FROM analytics.organization")))
-    assert account(5).org_id in rows.read_text()
-    transform = in_duckdb.folder / "transform"
-    assert (transform / "target/manifest.json").exists()
-    assert (transform / "logs/dbt.log").exists()
-    assert secrets_in(transform, rows, tmp_path / "page.html") == set()
+    assert org_id in rows.read_text()
+    assert all((folder / "output" / name).exists() for name in ("demo.log", "demo-dbt.log"))
+    assert secrets_in(folder, rows) == set()
 
 
 def test_git_ignores_what_dbt_leaves() -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox import demo
 from tests.models import DuckDB, shared
 from tests.pages import DOCS, blocks
-from tests.scenarios import ACCOUNTS, HOLIDAYS, account
+from tests.scenarios import ACCOUNTS, account
 from tests.worked_out import QUESTIONS, Answers, comparable
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @cache
 def answers(seed: int) -> Answers:
-    return Answers(account(seed), [line.partition(",")[0] for line in HOLIDAYS.splitlines()])
+    return Answers(account(seed), demo.HOLIDAYS)
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

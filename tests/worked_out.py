@@ -31,8 +31,8 @@ QUESTIONS = (
 class Answers:
     """An account, and a method for each question that gives the rows of its view without `org_id`."""
 
-    def __init__(self, sandbox: Sandbox, holidays: Iterable[str]) -> None:
-        self.holidays = {date.fromisoformat(day) for day in holidays}
+    def __init__(self, sandbox: Sandbox, holidays: str) -> None:
+        self.holidays = {date.fromisoformat(line.partition(",")[0]) for line in holidays.splitlines()}
         self.templates = sandbox.records("checklists")
         self.members = {str(key): member for key, member in sandbox.records("users").items()}
         self.guests = sandbox.records("guests")

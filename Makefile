@@ -48,7 +48,7 @@ docs: .venv-meltano/plugins ## Write the documentation of the tables into transf
 	@echo 'The documentation: transform/target/static_index.html'
 
 organizations: .venv/ready .venv-meltano/plugins .venv-dagster/ready ## Sync 20 sandbox organizations with Dagster into PostgreSQL, kill some of it, and compare every table
-	@APART=1 $(BIN)/python -m pytest -q tests/test_dagster.py
+	@APART=1 $(BIN)/python -m pytest -q tests/test_dagster.py tests/test_organization_meltano.py
 	@$(BIN)/python -m tests.many_organizations
 
 test: lint .venv-meltano/plugins .venv-analyze/ready ## Run the checks

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: Where fixtures of several files are; each is named before what imports it, so that its assertions are explained.
-pytest_plugins = ["tests.postgres", "tests.meltano", "tests.loaders", "tests.scenarios"]
+pytest_plugins = ["tests.postgres", "tests.meltano", "tests.loaders", "tests.organizations", "tests.scenarios"]
 
 #: Tests that need engines, a browser, many builds or minutes: `make models`, `make organizations` and `make soak` run
 #: them, not `make test`.
@@ -22,11 +23,14 @@ APART = (
     "test_large.py",
     "test_models.py",
     "test_models_meltano.py",
+    "test_organization_meltano.py",
     "test_page.py",
     "test_questions.py",
 )
 collect_ignore = [] if os.environ.get("APART") else [*APART]
 
+# Tests make many small objects that live as long as they do: looking for garbage so often takes a tenth of their time.
+gc.set_threshold(50_000)
 settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("untimed")
 

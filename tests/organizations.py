@@ -9,13 +9,18 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import pytest
 import yaml
 
+from sandbox import Sandbox
 from tests import meltano
 from tests.lists import INCREMENTAL, as_expected, by_key, differences, expected
 from tests.loaders import filled, sent
@@ -24,7 +29,6 @@ from tests.tap import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox import Sandbox
     from tests.lists import Row
     from tests.postgres import Postgres
 
@@ -33,8 +37,14 @@ PASSWORD = "database-password-4711"
 PATIENCE = 180
 #: In place of Meltano: the real tap without a loader, in a process that ends as Meltano would.
 TAP_ALONE = f'{sys.executable} -m tap_tallyfy --config=ENV > "${{OUTPUT:-/dev/null}}" || exit 1'
+#: In place of Meltano: a report that all tags were read, and none was there.
+ALL_COMPLETE = """printf %s '{"outcome": "done", "code": 0, "message": "", "streams": {},
+    "complete": {"tags": {"began": "2100-01-01T00:00:00Z", "rows": 0}}}' > "$TAP_TALLYFY_REPORT\""""
 PROJECT = yaml.safe_load((UNIT / "meltano.yml").read_text(encoding="utf-8"))
 SELECTED = tuple(rule.removesuffix(".*") for rule in PROJECT["plugins"]["extractors"][0]["select"])
+
+
+Make = Callable[..., "Platform"]
 
 
 @dataclass
@@ -220,3 +230,68 @@ def listed(columns: str) -> list[str]:
     """Columns of all processes of this machine, a line each."""
     command = ["ps", "-eww", "-o", columns]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[1:]
+
+
+@contextmanager
+def held(account: Sandbox, request: int) -> Iterator[threading.Event]:
+    """Hold back an answer of the API, so that all processes of a sync are there; sets the event once that is so."""
+    reached, released = threading.Event(), threading.Event()
+    first = len(account.requests)
+
+    def hold(_: object) -> None:
+        if len(account.requests) - first >= request:
+            reached.set()
+            released.wait(PATIENCE)
+
+    account.before_list = hold
+    try:
+        yield reached
+    finally:
+        account.before_list = None
+        released.set()
+
+
+def marked(platform: Platform, table: str) -> int:
+    """How many rows of a table are marked as deleted."""
+    ((count,),) = platform.query(f"SELECT count(*) FROM tallyfy.{table} WHERE _sdc_deleted_at IS NOT NULL")
+    return int(count)
+
+
+def wait_for_end(group: int) -> None:
+    """Wait until no process of a group is left."""
+    for _ in range(PATIENCE * 10):
+        if not processes(group):
+            return
+        threading.Event().wait(0.1)
+    pytest.fail(f"still running: {processes(group)}")
+
+
+def wait_for_lock(platform: Platform) -> None:
+    """Wait until nobody holds the lock of an organization."""
+    held = (
+        "SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database"
+        " WHERE locktype = 'advisory' AND datname = current_database()"
+    )
+    for _ in range(PATIENCE * 10):
+        if not platform.query(held):
+            return
+        threading.Event().wait(0.1)
+    pytest.fail("the lock was not given up")
+
+
+@pytest.fixture
+def make(tmp_path: Path, postgres: Postgres) -> Iterator[Make]:
+    """Makes platforms with an account for each seed."""
+    with ExitStack() as stack:
+
+        def made(*, seeds: tuple[int, ...] = (3,), runs: int = 25) -> Platform:
+            names = ("acme", "globex")
+            accounts = {
+                name: stack.enter_context(Sandbox(runs=runs, seed=seed))
+                for name, seed in zip(names, seeds, strict=False)
+            }
+            folder = tmp_path / f"platform{len(list(tmp_path.iterdir()))}"
+            folder.mkdir()
+            return Platform.make(folder, postgres, accounts)
+
+        yield made

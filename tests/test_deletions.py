@@ -270,6 +270,7 @@ def test_deleted_rows_are_marked_in_postgres_and_no_others(in_postgres: Warehous
 
 def test_neither_a_filter_nor_a_kill_marks_a_row_and_one_that_comes_back_is_unmarked(in_postgres: Warehouse) -> None:
     warehouse, sandbox = in_postgres, in_postgres.sandbox
+    warehouse.streams = ("runs", "tasks", "tags")
     warehouse.sync(full=True)
     run = min(sandbox.runs)
     tag = next(iter(sandbox.account.collections["tags"].records))

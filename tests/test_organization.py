@@ -10,16 +10,14 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack, contextmanager
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from sandbox import Sandbox
-from tests import meltano
 from tests.organizations import (
+    ALL_COMPLETE,
     PASSWORD,
     PATIENCE,
     PROJECT,
@@ -27,61 +25,18 @@ from tests.organizations import (
     UNIT,
     Platform,
     child,
-    listed,
+    held,
+    marked,
     processes,
+    wait_for_end,
+    wait_for_lock,
 )
-from tests.tap import ROOT, require
+from tests.tap import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from tests.postgres import Postgres
-
-    Make = Callable[..., Platform]
-
-
-@pytest.fixture
-def make(tmp_path: Path, postgres: Postgres) -> Iterator[Make]:
-    """Makes platforms with an account for each seed."""
-    with ExitStack() as stack:
-
-        def made(*, seeds: tuple[int, ...] = (3,), runs: int = 25) -> Platform:
-            names = ("acme", "globex")
-            accounts = {
-                name: stack.enter_context(Sandbox(runs=runs, seed=seed))
-                for name, seed in zip(names, seeds, strict=False)
-            }
-            folder = tmp_path / f"platform{len(list(tmp_path.iterdir()))}"
-            folder.mkdir()
-            return Platform.make(folder, postgres, accounts)
-
-        yield made
-
-
-@pytest.fixture
-def real(make: Make) -> Make:
-    require(meltano.installed(), "Meltano or a plugin is not installed: run `make test`, which installs them")
-    return make
-
-
-@contextmanager
-def held(account: Sandbox, request: int) -> Iterator[threading.Event]:
-    """Hold back an answer of the API, so that all processes of a sync are there; sets the event once that is so."""
-    reached, released = threading.Event(), threading.Event()
-    first = len(account.requests)
-
-    def hold(_: object) -> None:
-        if len(account.requests) - first >= request:
-            reached.set()
-            released.wait(PATIENCE)
-
-    account.before_list = hold
-    try:
-        yield reached
-    finally:
-        account.before_list = None
-        released.set()
+    from tests.organizations import Make
 
 
 def test_the_slim_project_reads_what_the_other_one_reads() -> None:
@@ -98,58 +53,6 @@ def test_the_slim_project_reads_what_the_other_one_reads() -> None:
     assert sum(len(plugin.get("settings", ())) for of_kind in PROJECT["plugins"].values() for plugin in of_kind) < 20
 
 
-# What it is for
-
-
-def test_organizations_share_tables_and_only_what_one_has_deleted_is_marked(real: Make) -> None:
-    platform = real(seeds=(3, 4))
-    loader = platform.limit_loader(15)
-    first = platform.sync("globex")
-    assert (first.code, first.line["outcome"], first.line["kind"]) == (0, "done", "incremental"), first.log[-5000:]
-    assert first.line["rows"] > 100
-    assert platform.wrong("globex") == {}
-    platform.execute(f"ALTER ROLE {loader} CONNECTION LIMIT 6")
-    often = platform.sync("acme", "--often")
-    assert (often.code, often.line["kind"]) == (0, "often"), often.log[-5000:]
-    assert {rows for (rows,) in platform.query("SELECT count(*) > 0 FROM tallyfy.tasks GROUP BY org_id")} == {True}
-    platform.execute(f"ALTER ROLE {loader} CONNECTION LIMIT 15")
-    acme = platform.accounts["acme"]
-    acme.mutate(Random(5), 60, everything=True)
-    for run in [run["id"] for run in acme.runs.values()][:4]:
-        acme.delete(run)
-    done = platform.sync("acme", "--full")
-    assert done.code == 0, done.log[-5000:]
-    assert platform.wrong("acme") == {}
-    assert platform.wrong("globex") == {}, "nothing of the other organization is marked"
-    assert marked(platform, "runs") >= 4
-    assert done.line["marked"] >= marked(platform, "runs")
-    assert platform.syncs() == [("incremental", "done", 0), ("often", "done", 0), ("full", "done", 0)]
-    ((fresh, lag),) = platform.query(
-        "SELECT last_success, lag < interval '1 hour' FROM ops.freshness WHERE kind = 'full'"
-    )
-    assert fresh
-    assert lag
-
-    # A removed organization keeps its rows, and is synced no more.
-    del platform.accounts["globex"]
-    platform.write_organizations()
-    before = platform.query("SELECT count(*) FROM tallyfy.tasks")
-    assert platform.sync("globex").code == 78
-    assert platform.query("SELECT count(*) FROM tallyfy.tasks") == before
-
-    # With a mark that knows no organization, the rows of all are taken for deleted.
-    others = f"SELECT count(*) FROM tallyfy.tags WHERE org_id <> '{acme.org_id}' AND _sdc_deleted_at IS NOT NULL"
-    platform.instead_of_meltano(ALL_COMPLETE)
-    assert platform.sync("acme").line["marked"] > 0
-    assert platform.query(others) == [(0,)]
-    platform.weaken("WHERE org_id = %s AND", "WHERE %s <> '' AND")
-    assert platform.sync("acme").code == 0
-    assert platform.query(others) > [(0,)]
-
-
-#: In place of Meltano: a report that all tags were read, and none was there.
-ALL_COMPLETE = """printf %s '{"outcome": "done", "code": 0, "message": "", "streams": {},
-    "complete": {"tags": {"began": "2100-01-01T00:00:00Z", "rows": 0}}}' > "$TAP_TALLYFY_REPORT\""""
 #: A list that fails, and one that is filtered, with what says so to the tap.
 UNREAD: dict[str, tuple[set[str], dict[str, str], int]] = {
     "tasks": ({"tasks"}, {}, 77),
@@ -178,67 +81,7 @@ def test_a_list_that_failed_or_is_filtered_has_nothing_marked(make: Make, stream
         assert marked(platform, "tags") == 1
 
 
-def marked(platform: Platform, table: str) -> int:
-    ((count,),) = platform.query(f"SELECT count(*) FROM tallyfy.{table} WHERE _sdc_deleted_at IS NOT NULL")
-    return int(count)
-
-
 # Processes that are killed
-
-
-def test_a_killed_sync_is_made_good_by_the_next_and_leaves_no_secret(real: Make) -> None:
-    platform = real()
-    account = platform.accounts["acme"]
-    secrets = (account.access_token, PASSWORD)
-    log = ""
-    for victim in ("tap", "loader", "meltano", "unit", "all"):
-        with held(account, 5) as reached:
-            unit = platform.start("acme")
-            assert reached.wait(PATIENCE), victim
-            group = child(unit.pid)
-            running = processes(group)
-            tap, loader = (
-                next(pid for pid, args in running.items() if pid != group and name in args)
-                for name in ("bin/tap-tallyfy", "bin/target-postgres")
-            )
-            commands = [*running.values(), *(line for line in listed("pid,args") if int(line.split()[0]) == unit.pid)]
-            assert len(commands) == len(running) + 1
-            assert not any(secret in command for command in commands for secret in secrets)
-            victims = {"tap": [tap], "loader": [loader], "meltano": [group], "unit": [unit.pid]}
-            victims["all"] = [unit.pid, *running]
-            for process in victims[victim]:
-                os.kill(process, signal.SIGKILL)
-            if victim == "unit":
-                assert platform.sync("acme").code == 73, "the processes that are left hold the lock"
-        killed = platform.end(unit)
-        log += killed.log
-        if victim in {"unit", "all"}:
-            assert killed.code == -signal.SIGKILL
-            wait_for_end(group)
-            wait_for_lock(platform)
-        else:
-            assert killed.code in {74, 75}, killed.log[-5000:]
-            assert killed.line["outcome"] == "retry"
-            assert processes(group) == {}, "what has outlived Meltano could write old rows later"
-        assert (platform.files_with(*secrets) == []) is (victim != "all"), victim
-
-    done = platform.sync("acme")
-    assert done.code == 0, done.log[-5000:]
-    assert platform.wrong("acme") == {}
-    assert platform.files_with(*secrets) == []
-    assert [outcome for (outcome,) in platform.syncs("outcome")] == ["retry"] * 5 + ["done"]
-    assert platform.query("SELECT 1 FROM ops.syncs a JOIN ops.syncs b ON a.began < b.began AND b.began < a.ended") == []
-    assert {"ops.syncs", "tallyfy.runs", "meltano.runs"} <= {*platform.tables_with(account.org_id)}
-    assert platform.tables_with(*secrets) == []
-    assert not any(secret in text for secret in secrets for text in (log, done.log))
-
-
-def wait_for_end(group: int) -> None:
-    for _ in range(PATIENCE * 10):
-        if not processes(group):
-            return
-        threading.Event().wait(0.1)
-    pytest.fail(f"still running: {processes(group)}")
 
 
 @pytest.mark.parametrize("strong", [True, False])
@@ -283,18 +126,6 @@ def wait_for_line(platform: Platform, line: str) -> None:
             return
         threading.Event().wait(0.1)
     pytest.fail(f"{line} was not logged")
-
-
-def wait_for_lock(platform: Platform) -> None:
-    held = (
-        "SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database"
-        " WHERE locktype = 'advisory' AND datname = current_database()"
-    )
-    for _ in range(PATIENCE * 10):
-        if not platform.query(held):
-            return
-        threading.Event().wait(0.1)
-    pytest.fail("the lock was not given up")
 
 
 # Exit codes

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Final
 
 _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
@@ -78,6 +79,7 @@ def second(value: str | None) -> str:
     return (value or "")[:_TO_SECONDS]
 
 
+@lru_cache(maxsize=1024)  # each record is asked several times, one page after the other
 def to_second(value: str | None) -> float:
     """Return a date-time in that form as whole seconds since the epoch, the API's precision; -inf for none."""
     if not value:

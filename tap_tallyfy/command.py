@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -60,6 +61,8 @@ _CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 #: Another try may help after these: the loader or the disk, the API or the network.
 _RETRIED: Final = frozenset({74, _PASSING})
 _STOPPED: Final = 128
+#: Objects to make before looking for garbage: records are in no cycles, and looking more often takes a tenth of a sync.
+_GARBAGE: Final = 50_000
 #: With these the process does something other than a sync, and only a sync has a report.
 _NO_SYNC: Final = frozenset({"--about", "--discover", "--help", "--test", "--version"})
 #: Signals that end a sync in an orderly way; Windows knows only some of them.
@@ -196,6 +199,7 @@ class TallyfyCommand(SingerCommand):
             **kwargs: As for click's command.
         """
         args = sys.argv[1:] if args is None else list(args)
+        gc.set_threshold(_GARBAGE)
         report = Report()
         try:
             with signals_sent_to(_stop_at_once):

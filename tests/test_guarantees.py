@@ -423,7 +423,7 @@ NO_LOOKBACK = {"lookback_seconds": 0}
         pytest.param(
             RunsStream,
             NoEvidence,
-            {**ORDERLY, "sort": "created_at", "default": "-created_at", "page_size": 2, "rows": 30},
+            {**ORDERLY, "sort": "created_at", "default": "-created_at", "page_size": 3, "rows": 30},
             NO_LOOKBACK,
             id="evidence-of-the-order",
         ),

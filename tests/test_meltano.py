@@ -4,8 +4,10 @@ import json
 import os
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import textwrap
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -341,8 +343,9 @@ def test_postgres_holds_what_the_account_holds_after_syncs_of_both_kinds(
     assert sorted(row[0] for row in deleted) == gone
 
     # That has a state of its own, so the other one goes on where it was.
-    states = project.meltano("state", "list").split()
-    assert {*states} == {f"dev:{extractor}-to-target-postgres" for extractor in ("tap-tallyfy", "tap-tallyfy--full")}
+    with closing(sqlite3.connect(project.folder / ".meltano/meltano.db")) as database:
+        states = {state for (state,) in database.execute("SELECT state_id FROM state")}
+    assert states == {f"dev:{extractor}-to-target-postgres" for extractor in ("tap-tallyfy", "tap-tallyfy--full")}
     after = [row for row in stored() if row[0] not in gone]
     assert after == truth(sandbox)
     assert len(after) == len(before) + 3 - len(gone)

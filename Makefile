@@ -52,7 +52,7 @@ organizations: .venv/ready .venv-meltano/plugins .venv-dagster/ready ## Sync 20 
 	@$(BIN)/python -m tests.many_organizations
 
 test: lint .venv-meltano/plugins .venv-analyze/ready ## Run the checks
-	$(BIN)/python -m pytest --numprocesses 4 --dist load --maxschedchunk 1
+	$(BIN)/python -m pytest --numprocesses 3 --dist load --maxschedchunk 1
 
 models: .venv-meltano/plugins .venv/ready .venv-analyze/ready $(DBT_PYTHON:%=.venv-dbt-%/ready) ## Build the models on DuckDB and PostgreSQL, and check the questions and the page; DBT_PYTHON=3.13 with another Python
 	APART=1 $(DBT_PYTHON:%=TAP_TALLYFY_DBT=$(CURDIR)/.venv-dbt-%/bin/dbt) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \

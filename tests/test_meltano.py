@@ -281,9 +281,8 @@ def test_settings_from_the_environment_reach_the_tap_and_unset_ones_do_not(proje
 
 
 def test_what_meltano_sets_reaches_the_tap_as_what_it_is(project: Project) -> None:
-    settings = {  # one of each kind that is no text; that all are declared as they are, the first tests show
+    settings = {  # that all are declared as the kinds they are, the first tests show
         "stream_maps": {"runs": {"name": "__NULL__"}},
-        "trust_totals": False,
         "full_task_sync_hours": 1.5,
     }
     for name, value in settings.items():

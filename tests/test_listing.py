@@ -313,12 +313,16 @@ def test_a_server_that_knows_no_filter_for_archived_records_is_named(status: int
         asking(server.url).source(ARCHIVED).read(FIRST)
 
 
-def test_a_part_whose_filter_the_server_refuses_says_so() -> None:
+@pytest.mark.parametrize(
+    ("status", "body"), [(500, b""), (422, b'{"errors": {"all": ["unknown"]}}'), (422, b"{}"), (400, b"{}")]
+)
+def test_a_parameter_that_a_list_needs_is_named_as_the_taps_own(status: int, body: bytes) -> None:
+    """It is no filter of the user's, and there is no setting of its name."""
     with (
-        served(failing(500, b"", lambda query: "status" in query)) as server,
-        pytest.raises(FilterRefusedError, match="/acme/runs fails with 'status', which the tap has to send"),
+        served(failing(status, body, lambda query: "all" in query)) as server,
+        pytest.raises(FilterRefusedError, match="/acme/runs does not work with 'all', which the tap has to send"),
     ):
-        asking(server.url).source(Listing(param_variants=({"status": "complete"},))).read(FIRST)
+        asking(server.url).source(Listing(param_variants=({"all": "true"},))).read(FIRST)
 
 
 def test_a_list_that_is_too_large_for_one_response_is_read_in_another_way(monkeypatch: pytest.MonkeyPatch) -> None:

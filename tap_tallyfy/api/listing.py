@@ -119,10 +119,13 @@ class ListSource:
                 endpoint.request(window), partial(endpoint.page, window), endpoint.account, detours=detours
             )
         except FilterRefusedError as error:
-            added = endpoint.added_parameters(window)
             # Parameters that the tap adds of its own are no filters of the user's.
-            if added & error.fields or (added and not error.fields and not endpoint.params.keys() - {"with"}):
+            added = endpoint.added_parameters(window)
+            are_all_own = not error.fields and not endpoint.params.keys() - {"with"}
+            if added & error.fields or (added and are_all_own):
                 raise _refused(added) from None
+            if window.parameters.keys() & error.fields or (window.parameters and are_all_own):
+                raise self._needed(window) from None
             raise
         except ListFailedError as error:
             if window.unpaginated and error.status != HTTPStatus.TOO_MANY_REQUESTS:
@@ -145,15 +148,17 @@ class ListSource:
         if added:
             yield self._detour(plain, _refused(added))
         if window.parameters:
-            names = "', '".join(sorted(window.parameters))
-            refusal = FilterRefusedError(
-                f"{self._endpoint.named} fails with '{names}', which the tap has to send, and answers without;"
-                f" ask Tallyfy's support, or deselect '{self._endpoint.name}'.",
-                fields=window.parameters,
-            )
-            yield self._detour(replace(window, parameters={}), refusal)
+            yield self._detour(replace(window, parameters={}), self._needed(window))
             if added:
                 yield self._detour(replace(plain, parameters={}), _refused(added))
+
+    def _needed(self, window: Window) -> FilterRefusedError:
+        names = "', '".join(sorted(window.parameters))
+        return FilterRefusedError(
+            f"{self._endpoint.named} does not work with '{names}', which the tap has to send; ask Tallyfy's support, or"
+            f" deselect '{self._endpoint.name}'.",
+            fields=window.parameters,
+        )
 
     def _detour(self, window: Window, refusal: Exception) -> Detour:
         def parse(response: Response) -> NoReturn:

@@ -552,7 +552,7 @@ def _work(api: Api, random: Random) -> list[Any]:  # noqa: PLR0911 - a kind of c
 # The search
 
 
-@pytest.mark.parametrize("first", range(SEED, SEED + 20 * SOAK, 10))
+@pytest.mark.parametrize("first", range(SEED, SEED + 40 * SOAK, 10))
 def test_no_server_breaks_a_promise(first: int) -> None:
     for seed in range(first, first + 10):
         random = Random(seed)

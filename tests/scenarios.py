@@ -50,7 +50,8 @@ def tags_of(sandbox: Sandbox) -> dict[str, list[str]]:
 @pytest.fixture(scope="session")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
     """What `make demo` makes of its account with 60 processes in UTC; `said` in its folder is what it printed."""
-    require(installed() and DBT.exists(), "Meltano, a plugin or dbt is not installed: run `make test`")
+    is_there = installed() and DBT.exists() and demo.ANALYZE_PYTHON.exists()
+    require(is_there, "Meltano, a plugin, dbt or what draws the charts is not installed: run `make test`")
 
     def make(folder: Path) -> list[Tables]:
         project = Project.make(folder)

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from tests.meltano import PLUGINS
 from tests.tap import ROOT, TAP, environment, require, settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from sandbox import Sandbox
     from tests.lists import Key, Row, Tables
@@ -123,16 +123,11 @@ class Warehouse:
     folder: Path
     loader: str
     place: Row
-    read_tables: Callable[[Iterable[str]], dict[str, list[Row]]]
-    streams: Sequence[str] = STREAMS
+    read: Callable[[], dict[str, list[Row]]]
     states: dict[bool, Row] = field(default_factory=dict)
     log: str = ""
     codes: list[int] = field(default_factory=list)
     running: subprocess.Popen[bytes] | None = None
-
-    def read(self) -> dict[str, list[Row]]:
-        """All rows of all tables."""
-        return self.read_tables(self.streams)
 
     def stop(self) -> None:
         """Stop the tap in the middle of a sync."""
@@ -147,7 +142,7 @@ class Warehouse:
             target=self.place,
             started=self._started,
             config=settings_for(self.sandbox, **settings),
-            catalog=catalog(self.streams, full=full),
+            catalog=catalog(full=full),
             state=self.states.get(full),
         )
         self.log = done.log
@@ -212,12 +207,12 @@ _EMPTY: tuple[Any, ...] = (None, "")
 _MAY_BE_STALE = {("tasks", "run_status")}
 
 
-def rows_in_postgres(server: Postgres, schema: str, tables: Iterable[str]) -> dict[str, list[Row]]:
-    return {name: [row for (row,) in server.query(f"SELECT to_jsonb({name}) FROM {schema}.{name}")] for name in tables}
+def rows_in_postgres(server: Postgres, schema: str) -> dict[str, list[Row]]:
+    return {name: [row for (row,) in server.query(f"SELECT to_jsonb({name}) FROM {schema}.{name}")] for name in STREAMS}
 
 
-def rows_in_duckdb(file: Path, tables: Iterable[str]) -> dict[str, list[Row]]:
-    command = [str(program("target-duckdb").with_name("python")), "-c", READ_DUCKDB, str(file), *tables]
+def rows_in_duckdb(file: Path) -> dict[str, list[Row]]:
+    command = [str(program("target-duckdb").with_name("python")), "-c", READ_DUCKDB, str(file), *STREAMS]
     found: dict[str, list[Row]] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return found
 
@@ -226,13 +221,13 @@ def rows_in_duckdb(file: Path, tables: Iterable[str]) -> dict[str, list[Row]]:
 def in_postgres(sandbox: Sandbox, tmp_path: Path, postgres: Postgres) -> Warehouse:
     schema = re.sub(r"\W", "_", tmp_path.name).lower()  # the server is that of all tests
     place = {**postgres.loader_settings, "default_target_schema": schema}
-    return Warehouse(sandbox, tmp_path, "target-postgres", place, partial(rows_in_postgres, postgres, schema))
+    return Warehouse(sandbox, tmp_path, "target-postgres", place, lambda: rows_in_postgres(postgres, schema))
 
 
 @pytest.fixture
 def in_duckdb(sandbox: Sandbox, tmp_path: Path) -> Warehouse:
     file = tmp_path / "tallyfy.duckdb"
-    return Warehouse(sandbox, tmp_path, "target-duckdb", {"filepath": str(file)}, partial(rows_in_duckdb, file))
+    return Warehouse(sandbox, tmp_path, "target-duckdb", {"filepath": str(file)}, lambda: rows_in_duckdb(file))
 
 
 @pytest.fixture(params=["in_postgres", "in_duckdb"])

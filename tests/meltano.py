@@ -17,6 +17,8 @@ from tests.tap import ROOT, require
 MELTANO = Path(os.environ.get("TAP_TALLYFY_MELTANO", ROOT / ".venv-meltano/bin/meltano"))
 PLUGINS = ROOT / ".meltano"
 _NEEDED = ("extractors/tap-tallyfy", "loaders/target-duckdb", "loaders/target-postgres", "loaders/target-jsonl")
+#: How the variables begin that name an account, a warehouse or a project.
+_OURS = ("TAP_TALLYFY_", "TARGET_", "MELTANO_")
 _READ_DUCKDB = """
 import duckdb, json, sys
 print(json.dumps(duckdb.connect(sys.argv[1], read_only=True).execute(sys.argv[2]).fetchall(), default=str))
@@ -54,8 +56,7 @@ class Project:
         return cls(folder)
 
     def meltano(self, *args: str, **settings: str) -> str:
-        ours = ("TAP_TALLYFY_", "TARGET_", "MELTANO_")
-        env = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | settings
+        env = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | settings
         command = [str(MELTANO), "--log-format=plain", *args]
         done = subprocess.run(
             command, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -78,7 +79,7 @@ class Project:
 
 def without_an_account(patched: pytest.MonkeyPatch) -> None:
     """Take all settings out of the environment, as if nobody had an account."""
-    for name in [name for name in os.environ if name.startswith(("TAP_TALLYFY_", "TARGET_", "MELTANO_"))]:
+    for name in [name for name in os.environ if name.startswith(_OURS)]:
         patched.delenv(name)
     patched.setenv("MELTANO_AUTO_INSTALL", "false")
 

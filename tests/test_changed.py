@@ -500,7 +500,7 @@ def test_on_every_server_a_full_reading_at_rest_holds_all(name: str) -> None:
     changed_at: dict[Any, datetime] = {}
     assert not warehouse.sync().error
     ways: Counter[str] = Counter()
-    for _ in range(5):
+    for _ in range(7):
         for _ in range(random.randrange(5)):
             for key in _work(api, random):
                 changed_at[key] = api.now()

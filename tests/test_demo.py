@@ -17,6 +17,7 @@ from sandbox import Sandbox, demo
 from sandbox.data import AS_OF
 from tests.meltano import Project, variables, without_an_account
 from tests.models import shared
+from tests.scenarios import DEMONSTRATED
 from tests.tap import ROOT, settings_for
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ def test_a_demo_goes_on_where_the_last_one_was_unless_that_was_stopped(
     without_an_account(monkeypatch)
 
     # Another sync is incremental, and leaves the account of the environment alone.
-    with Sandbox(runs=60, seed=3) as own, monkeypatch.context() as patched:
+    with Sandbox(runs=DEMONSTRATED, seed=demo.SEED) as own, monkeypatch.context() as patched:
         for name, value in variables("tap-tallyfy", **settings_for(own)).items():
             patched.setenv(name, value)
-        assert demo.main(folder, processes=60) == 0
+        assert demo.main(folder, DEMONSTRATED) == 0
         assert own.requests == []
     said = capsys.readouterr().out
     assert "for your account: make report" in said
@@ -99,10 +100,10 @@ def test_a_demo_goes_on_where_the_last_one_was_unless_that_was_stopped(
 
     # The state goes with the database, so that one which was stopped before it had all rows starts over.
     away = database.rename(database.with_name("away.duckdb"))
-    stopped_by(signal.SIGINT, folder)
+    assert "Stopped" in stopped_by(signal.SIGINT, folder)
     away.rename(database)
     execute(database, "DELETE FROM tasks", "CREATE VIEW mine AS SELECT id FROM runs")
-    assert demo.main(folder, processes=60) == 0, capsys.readouterr().out
+    assert demo.main(folder, DEMONSTRATED) == 0, capsys.readouterr().out
     assert "Full sync, new or changed: " in capsys.readouterr().out
     # A database without its state is kept.
     assert demo.query(database, "SELECT count(*) >= 60 FROM mine") == [[[True]]]
@@ -140,8 +141,8 @@ demo.cli(Path(sys.argv[1]), 60)
 """
 
 
-def stopped_by(number: signal.Signals, folder: Path) -> None:
-    """Start the demo in a folder, and send a signal to it and all it has started while it syncs."""
+def stopped_by(number: signal.Signals, folder: Path) -> str:
+    """Start the demo in a folder, send a signal to it and all it has started while it syncs, and return its output."""
     log = folder / "output/demo.log"
     log.unlink(missing_ok=True)  # that of the demo before
     with subprocess.Popen(
@@ -158,6 +159,7 @@ def stopped_by(number: signal.Signals, folder: Path) -> None:
     assert process.returncode == 128 + number, said
     assert "Traceback" not in said
     assert "Run completed" in log.read_text(encoding="utf-8"), "Meltano had the time to note that it was stopped"
+    return said
 
 
 def test_a_demo_is_stopped_by_sigterm_as_by_ctrl_c(alone: Project) -> None:

@@ -365,7 +365,7 @@ def test_a_line_that_is_being_written_is_finished_first(tmp_path: Path, what: si
 
 
 @pytest.mark.usefixtures("unbuffered")
-@pytest.mark.parametrize(("what", "code"), SIGNALS[:2])
+@pytest.mark.parametrize(("what", "code"), SIGNALS)
 def test_a_target_that_is_stopped_too_is_no_second_reason(tmp_path: Path, what: signal.Signals, code: int) -> None:
     with stuck_in_a_line(tmp_path) as (process, pipe, log):
         process.send_signal(what)
@@ -463,7 +463,7 @@ def test_a_process_that_waits_to_try_again_ends_at_once(
 
 
 @pytest.mark.usefixtures("unbuffered")
-@pytest.mark.parametrize(("what", "code"), SIGNALS[:2])
+@pytest.mark.parametrize(("what", "code"), SIGNALS)
 def test_a_signal_while_a_line_of_the_log_is_written_ends_the_process(
     tmp_path: Path, what: signal.Signals, code: int
 ) -> None:

@@ -31,7 +31,7 @@ def test_every_table_equals_the_account_after_people_have_worked_in_it(warehouse
     def work(_: Request) -> None:
         sandbox.mutate(random, random.randrange(3), everything=True)
 
-    for hook in (work, None):
+    for hook in (work, work, None):
         sandbox.before_list = hook
         warehouse.sync()
         sandbox.mutate(random, 0 if hook is None else 20, everything=True)
@@ -41,4 +41,4 @@ def test_every_table_equals_the_account_after_people_have_worked_in_it(warehouse
     still_there = {name: {key: row for key, row in rows.items() if key in right[name]} for name, rows in found.items()}
     wrong = differences(filled(still_there), filled(right))
     assert wrong == {}, wrong
-    assert {name: len(right[name]) for name in INCREMENTAL if len(right[name]) < 10} == {}
+    assert all(len(right[name]) > 10 for name in INCREMENTAL)
